@@ -1,0 +1,24 @@
+//! The words that every crate of stepscope shares: units, estimates, records, run specifications,
+//! spectra, manifests and seeds.
+//!
+//! Nothing here computes, reads a file or knows Burn. A type belongs here when two crates of the
+//! workspace must agree on it; [`quantity`] lists the names and units of everything that is recorded.
+
+mod duration;
+mod estimate;
+mod manifest;
+pub mod quantity;
+mod record;
+mod seeds;
+pub mod spec;
+mod spectrum;
+mod units;
+
+pub use duration::{ParseDurationError, TrainingDuration};
+pub use estimate::{Estimate, Mode, Reading, Uncertainty};
+pub use manifest::{DataManifest, Manifest, ModelManifest, Software};
+pub use record::{EventKind, EventRecord, Measurement, Record, StopReason, Timing};
+pub use seeds::Seeds;
+pub use spec::RunSpec;
+pub use spectrum::{Spectrum, SpectrumError};
+pub use units::{BatchSize, InvalidUnit, LearningRate, Momentum, Step};

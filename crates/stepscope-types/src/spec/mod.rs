@@ -1,0 +1,373 @@
+//! What to run: the specification that a TOML file holds.
+//!
+//! Every key has a default except the learning rate, so the shortest useful file is
+//!
+//! ```toml
+//! [optimizer]
+//! learning_rate = 0.1
+//! ```
+//!
+//! Reading a file, and refusing an unknown key with the nearest known one, is `stepscope::spec`'s work.
+
+mod choices;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use choices::{Activation, Initializer, LearningRateSpec, ModelKind, Precision, Sampling};
+
+use crate::{BatchSize, LearningRate, Momentum, Seeds, TrainingDuration};
+
+/// One training run: data, model, steps, optimizer, measurements, averages, seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunSpec {
+    /// Name of the run, shown in tables and on pages.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// Which data.
+    #[serde(default)]
+    pub data: DataSpec,
+    /// Which network.
+    #[serde(default)]
+    pub model: ModelSpec,
+    /// How long, in which batches.
+    #[serde(default)]
+    pub train: TrainSpec,
+    /// Which steps.
+    pub optimizer: OptimizerSpec,
+    /// How a measured learning rate is measured; only for `optimizer.learning_rate = "measured"`.
+    #[serde(default)]
+    pub line_search: LineSearchSpec,
+    /// What is measured along the run.
+    #[serde(default)]
+    pub measure: MeasureSpec,
+    /// Which weights are averaged.
+    #[serde(default)]
+    pub average: AverageSpec,
+    /// The random streams.
+    #[serde(default)]
+    pub seeds: Seeds,
+}
+
+/// The data set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataSpec {
+    /// An embedded data set (`optdigits`, `fashion14`) or a folder with the four IDX files of MNIST's layout.
+    pub name: String,
+    /// Use only the first so many training examples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub train_examples: Option<u64>,
+    /// Use only the first so many test examples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub test_examples: Option<u64>,
+}
+
+/// The network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelSpec {
+    /// The architecture.
+    pub kind: ModelKind,
+    /// Widths of the hidden layers; for `mlp` only, where the default is `[128, 64]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<Vec<u64>>,
+    /// The nonlinearity after every hidden layer.
+    pub activation: Activation,
+    /// The law of the initial weights.
+    pub init: Initializer,
+    /// Factor on the initial weights. Below 1 lowers the initial sharpness.
+    #[schemars(range(min = 0))]
+    pub init_scale: f64,
+    /// Floating-point numbers of weights and activations.
+    pub precision: Precision,
+}
+
+/// Length and batches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainSpec {
+    /// Length of the run, in epochs or steps.
+    pub duration: TrainingDuration,
+    /// Examples per update.
+    pub batch_size: BatchSize,
+    /// How batches are drawn.
+    pub sampling: Sampling,
+}
+
+/// SGD with heavy-ball momentum: v ← momentum·v + g, θ ← θ − learning_rate·v.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerSpec {
+    /// A number, or `"measured"` to measure it along the step.
+    pub learning_rate: LearningRateSpec,
+    /// Momentum, between −1 and 1; 0 is plain SGD.
+    #[serde(default)]
+    pub momentum: Momentum,
+}
+
+/// How a measured learning rate is measured: a parabola through the loss of held-out batches along the step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LineSearchSpec {
+    /// Time between two measurements.
+    pub every: TrainingDuration,
+    /// Held-out mini-batches whose mean loss is evaluated along the step.
+    #[schemars(range(min = 2))]
+    pub num_batches: u64,
+    /// Factor on the parabola's minimum.
+    pub update_step_adaptation: f64,
+    /// Number of latest minima that are averaged.
+    #[schemars(range(min = 1))]
+    pub history: u64,
+    /// Learning rate until the first accepted measurement, and the length of the first probing step.
+    pub initial_learning_rate: LearningRate,
+    /// No measured learning rate exceeds this.
+    pub max_learning_rate: LearningRate,
+}
+
+/// What is measured along the run, and how often.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MeasureSpec {
+    /// Whether anything beside the mini-batch loss is measured.
+    pub enabled: bool,
+    /// Time between two readings.
+    pub every: TrainingDuration,
+    /// Training examples that curvature is measured on: a fixed subset, drawn once.
+    #[schemars(range(min = 1))]
+    pub examples: u64,
+    /// Most Hessian products a reading may spend.
+    #[schemars(range(min = 2))]
+    pub max_products: u64,
+    /// Residual, relative to the eigenvalue, at which a reading stops.
+    pub tolerance: f64,
+    /// Mini-batch gradients that the noise scale is estimated from.
+    #[schemars(range(min = 8))]
+    pub noise_batches: u64,
+    /// Size of those mini-batches, whatever the training batch size is.
+    pub noise_batch_size: BatchSize,
+}
+
+/// Averages of the weights over the last part of the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AverageSpec {
+    /// Whether weights are averaged.
+    pub enabled: bool,
+    /// When averaging begins.
+    pub start: TrainingDuration,
+    /// Half-life of the exponential moving average.
+    pub ema_half_life: TrainingDuration,
+    /// Distance of the two points of the two-point average.
+    pub two_point_gap: TrainingDuration,
+}
+
+/// A specification whose keys are each valid but do not go together.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{key}: {message}")]
+pub struct InvalidSpec {
+    /// The key, with dots.
+    pub key: &'static str,
+    /// What was got, what was expected, what to do.
+    pub message: String,
+}
+
+fn default_name() -> String {
+    "run".to_owned()
+}
+
+impl Default for DataSpec {
+    fn default() -> Self {
+        Self { name: "optdigits".to_owned(), train_examples: None, test_examples: None }
+    }
+}
+
+impl Default for ModelSpec {
+    fn default() -> Self {
+        Self {
+            kind: ModelKind::Mlp,
+            hidden: None,
+            activation: Activation::Relu,
+            init: Initializer::GlorotUniform,
+            init_scale: 1.0,
+            precision: Precision::F32,
+        }
+    }
+}
+
+impl ModelSpec {
+    /// Widths of the MLP's hidden layers.
+    pub fn hidden_widths(&self) -> Vec<u64> {
+        self.hidden.clone().unwrap_or_else(|| vec![128, 64])
+    }
+}
+
+/// The literals below are checked by the test `defaults_are_valid`.
+fn batch_size(value: u64) -> BatchSize {
+    BatchSize::new(value).unwrap_or_else(|_| unreachable!("a literal above 0"))
+}
+
+fn learning_rate(value: f64) -> LearningRate {
+    LearningRate::new(value).unwrap_or_else(|_| unreachable!("a literal above 0"))
+}
+
+impl Default for TrainSpec {
+    fn default() -> Self {
+        Self {
+            duration: TrainingDuration::Epochs(10.0),
+            batch_size: batch_size(32),
+            sampling: Sampling::WithoutReplacement,
+        }
+    }
+}
+
+impl Default for LineSearchSpec {
+    fn default() -> Self {
+        Self {
+            every: TrainingDuration::Steps(25),
+            num_batches: 16,
+            update_step_adaptation: 1.0,
+            history: 5,
+            initial_learning_rate: learning_rate(0.01),
+            max_learning_rate: learning_rate(10.0),
+        }
+    }
+}
+
+impl Default for MeasureSpec {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            every: TrainingDuration::Fraction(0.05),
+            examples: 1024,
+            max_products: 20,
+            tolerance: 0.01,
+            noise_batches: 32,
+            noise_batch_size: batch_size(32),
+        }
+    }
+}
+
+impl Default for AverageSpec {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            start: TrainingDuration::Fraction(0.5),
+            ema_half_life: TrainingDuration::Fraction(0.05),
+            two_point_gap: TrainingDuration::Fraction(0.2),
+        }
+    }
+}
+
+impl RunSpec {
+    /// A run of that learning rate with every other key at its default.
+    pub fn with_learning_rate(learning_rate: LearningRateSpec) -> Self {
+        Self {
+            name: default_name(),
+            data: DataSpec::default(),
+            model: ModelSpec::default(),
+            train: TrainSpec::default(),
+            optimizer: OptimizerSpec { learning_rate, momentum: Momentum::default() },
+            line_search: LineSearchSpec::default(),
+            measure: MeasureSpec::default(),
+            average: AverageSpec::default(),
+            seeds: Seeds::default(),
+        }
+    }
+
+    /// Checks what a single key cannot: ranges of plain numbers and keys that do not go together.
+    ///
+    /// # Errors
+    /// [`InvalidSpec`] names the first key that is wrong.
+    pub fn validate(&self) -> Result<(), InvalidSpec> {
+        let positive = |key, value: f64| {
+            require(value.is_finite() && value > 0.0, key, || format!("got {value}, expected a finite number above 0"))
+        };
+        let at_least = |key, value: u64, least: u64| {
+            require(value >= least, key, || format!("got {value}, expected at least {least}"))
+        };
+        let no_fraction = |key, duration: TrainingDuration| {
+            require(!matches!(duration, TrainingDuration::Fraction(_)), key, || {
+                format!(
+                    "got \"{duration}\", which is a fraction of the run: give epochs (\"10ep\") or steps (\"300st\")"
+                )
+            })
+        };
+        require(!self.name.trim().is_empty(), "name", || "got an empty name, expected some text".to_owned())?;
+        positive("model.init_scale", self.model.init_scale)?;
+        no_fraction("train.duration", self.train.duration)?;
+        positive("line_search.update_step_adaptation", self.line_search.update_step_adaptation)?;
+        at_least("line_search.num_batches", self.line_search.num_batches, 2)?;
+        at_least("line_search.history", self.line_search.history, 1)?;
+        positive("measure.tolerance", self.measure.tolerance)?;
+        at_least("measure.examples", self.measure.examples, 1)?;
+        at_least("measure.max_products", self.measure.max_products, 2)?;
+        at_least("measure.noise_batches", self.measure.noise_batches, 8)?;
+        for (key, count) in
+            [("data.train_examples", self.data.train_examples), ("data.test_examples", self.data.test_examples)]
+        {
+            at_least(key, count.unwrap_or(1), 1)?;
+        }
+        if let Some(hidden) = &self.model.hidden {
+            require(self.model.kind == ModelKind::Mlp, "model.hidden", || {
+                "widths apply to kind = \"mlp\" only: remove the key, or change model.kind".to_owned()
+            })?;
+            require(hidden.iter().all(|&width| (1..=1 << 20).contains(&width)), "model.hidden", || {
+                format!("got {hidden:?}, expected widths between 1 and 1048576")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn require(holds: bool, key: &'static str, message: impl FnOnce() -> String) -> Result<(), InvalidSpec> {
+    if holds { Ok(()) } else { Err(InvalidSpec { key, message: message() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> RunSpec {
+        RunSpec::with_learning_rate(LearningRateSpec::Fixed(learning_rate(0.1)))
+    }
+
+    #[test]
+    fn defaults_are_valid() {
+        assert_eq!(good().validate(), Ok(()));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_by_key() {
+        let mut cases: Vec<(&str, RunSpec)> = Vec::new();
+        let mut case = |key, change: fn(&mut RunSpec)| {
+            let mut spec = good();
+            change(&mut spec);
+            cases.push((key, spec));
+        };
+        case("name", |s| s.name = " ".into());
+        case("model.init_scale", |s| s.model.init_scale = f64::NAN);
+        case("model.hidden", |s| s.model.hidden = Some(vec![0]));
+        case("model.hidden", |s| (s.model.kind, s.model.hidden) = (ModelKind::SimpleCnn, Some(vec![8])));
+        case("train.duration", |s| s.train.duration = TrainingDuration::Fraction(0.5));
+        case("line_search.num_batches", |s| s.line_search.num_batches = 1);
+        case("line_search.update_step_adaptation", |s| s.line_search.update_step_adaptation = f64::INFINITY);
+        case("measure.examples", |s| s.measure.examples = 0);
+        case("measure.noise_batches", |s| s.measure.noise_batches = 2);
+        case("data.train_examples", |s| s.data.train_examples = Some(0));
+        for (key, spec) in cases {
+            assert_eq!(spec.validate().unwrap_err().key, key);
+        }
+    }
+
+    #[test]
+    fn json_round_trip_keeps_every_key() {
+        let json = serde_json::to_string(&good()).unwrap();
+        assert_eq!(serde_json::from_str::<RunSpec>(&json).unwrap(), good());
+    }
+}
