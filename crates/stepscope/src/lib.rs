@@ -1,0 +1,3 @@
+//! The parts of stepscope that need no tensor library: data, run specifications and run folders.
+
+pub mod data;
