@@ -10,6 +10,7 @@ use super::embedded;
 use super::error::DataError;
 use super::idx::{IdxFile, IdxKind};
 use super::normalise::Normalisation;
+use crate::spec::nearest;
 
 /// The files of MNIST's layout, each with an optional `.gz`, in the order of the checksum.
 const FILES: [(&str, IdxKind); 4] = [
@@ -18,9 +19,6 @@ const FILES: [(&str, IdxKind); 4] = [
     ("t10k-images-idx3-ubyte", IdxKind::Images),
     ("t10k-labels-idx1-ubyte", IdxKind::Labels),
 ];
-
-/// A nearest name is suggested from this similarity on (Jaro and Winkler, 0 to 1).
-const NEAR: f64 = 0.75;
 
 /// Training and test examples of one classification problem.
 ///
@@ -131,14 +129,11 @@ impl Dataset {
 fn read_folder(name: &str) -> Result<[IdxFile; 4], DataError> {
     let folder = Path::new(name);
     if !folder.is_dir() {
-        let similarity = |known: &str| strsim::jaro_winkler(known, &name.to_lowercase());
         let names = || embedded::ALL.iter().map(|embedded| embedded.name);
         return Err(DataError::UnknownName {
             name: name.to_owned(),
             known: names().collect::<Vec<_>>().join(", "),
-            nearest: names()
-                .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
-                .filter(|nearest| similarity(nearest) >= NEAR),
+            nearest: nearest(name, names()),
         });
     }
     let read = |(stem, kind): (&'static str, IdxKind)| {
