@@ -10,8 +10,12 @@ mod dataset;
 mod error;
 mod idx;
 mod normalise;
+mod probe_subset;
+mod sampler;
 
 pub use dataset::{Dataset, Split};
 pub use error::DataError;
 pub use idx::{IdxError, IdxFile, IdxKind};
 pub use normalise::Normalisation;
+pub use probe_subset::probe_subset;
+pub use sampler::{Sampler, SamplingError, WithReplacement, WithoutReplacement, sampler};
