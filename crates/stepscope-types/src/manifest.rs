@@ -32,7 +32,7 @@ pub struct Manifest {
 pub struct DataManifest {
     /// Name of the data set.
     pub name: String,
-    /// SHA-256 of images and labels as loaded, in file order.
+    /// SHA-256 of the whole unpacked IDX files: training images, training labels, test images, test labels.
     pub sha256: String,
     /// Number of training examples.
     pub num_train_examples: u64,

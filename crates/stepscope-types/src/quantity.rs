@@ -16,7 +16,7 @@ pub struct Quantity {
 macro_rules! quantities {
     ($($(#[$doc:meta])* $constant:ident = $name:literal, $unit:literal, $title:literal, $description:literal;)*) => {
         $(
-            #[doc = concat!("`", $name, "` [", $unit, "]: ", $description)]
+            #[doc = concat!("`", $name, "` (unit `", $unit, "`): ", $description)]
             pub const $constant: Quantity =
                 Quantity { name: $name, unit: $unit, title: $title, description: $description };
         )*

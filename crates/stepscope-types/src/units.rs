@@ -39,17 +39,20 @@ pub struct InvalidUnit {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
+#[schemars(extend("exclusiveMinimum" = 0))]
 pub struct LearningRate(f64);
 
 /// β of heavy-ball momentum, v ← βv + g. Inside (−1, 1): negative momentum is meaningful
 /// (`loss-prediction`, section 3) and 0 is plain SGD.
 #[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
+#[schemars(extend("exclusiveMinimum" = -1, "exclusiveMaximum" = 1))]
 pub struct Momentum(f64);
 
 /// B: examples per update. At least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u64", into = "u64")]
+#[schemars(extend("minimum" = 1))]
 pub struct BatchSize(u64);
 
 macro_rules! checked_unit {

@@ -75,13 +75,14 @@ pub struct ModelSpec {
     pub kind: ModelKind,
     /// Widths of the hidden layers; for `mlp` only, where the default is `[128, 64]`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(inner(range(min = 1, max = 1048576)))]
     pub hidden: Option<Vec<u64>>,
     /// The nonlinearity after every hidden layer.
     pub activation: Activation,
     /// The law of the initial weights.
     pub init: Initializer,
     /// Factor on the initial weights. Below 1 lowers the initial sharpness.
-    #[schemars(range(min = 0))]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub init_scale: f64,
     /// Floating-point numbers of weights and activations.
     pub precision: Precision,
@@ -120,6 +121,7 @@ pub struct LineSearchSpec {
     #[schemars(range(min = 2))]
     pub num_batches: u64,
     /// Factor on the parabola's minimum.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub update_step_adaptation: f64,
     /// Number of latest minima that are averaged.
     #[schemars(range(min = 1))]
@@ -145,6 +147,7 @@ pub struct MeasureSpec {
     #[schemars(range(min = 2))]
     pub max_products: u64,
     /// Residual, relative to the eigenvalue, at which a reading stops.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub tolerance: f64,
     /// Mini-batch gradients that the noise scale is estimated from.
     #[schemars(range(min = 8))]

@@ -1,0 +1,10 @@
+//! The estimators against independent twins, as a user of the crate sees them.
+
+#[cfg(test)]
+mod krylov;
+#[cfg(test)]
+mod lanczos;
+#[cfg(test)]
+mod trace;
+#[cfg(test)]
+mod twin;

@@ -1,0 +1,112 @@
+//! Why a data set cannot be used.
+
+use thiserror::Error;
+
+use super::idx::IdxError;
+
+/// Why a data set cannot be used. Every message says where, what was got, what was expected, what to do.
+#[derive(Debug, Error)]
+pub enum DataError {
+    /// One of the four files is no IDX file of its kind.
+    #[error(transparent)]
+    Idx(#[from] IdxError),
+    /// Neither an embedded data set nor a folder.
+    #[error(
+        "data.name: got \"{name}\", which is neither an embedded data set ({known}) nor a folder that is there{hint}",
+        hint = nearest.map(|nearest| format!(": did you mean \"{nearest}\"?")).unwrap_or_default()
+    )]
+    UnknownName {
+        /// The name given.
+        name: String,
+        /// The embedded data sets.
+        known: String,
+        /// The embedded data set whose name is nearest, if one is near.
+        nearest: Option<&'static str>,
+    },
+    /// A folder without one of the four files.
+    #[error(
+        "{folder}: no file {stem} or {stem}.gz: expected a folder with the four IDX files of MNIST's layout ({all})"
+    )]
+    MissingFile {
+        /// The folder.
+        folder: String,
+        /// The file that is missing, without `.gz`.
+        stem: &'static str,
+        /// All four files.
+        all: String,
+    },
+    /// Images and labels of one split differ in number.
+    #[error(
+        "{name}: got {num_images} {split} images and {num_labels} {split} labels, expected as many of each: check that both files belong together"
+    )]
+    Counts {
+        /// The data set.
+        name: String,
+        /// `training` or `test`.
+        split: &'static str,
+        /// Number of images.
+        num_images: usize,
+        /// Number of labels.
+        num_labels: usize,
+    },
+    /// Training and test images differ in rows or columns.
+    #[error(
+        "{name}: training images are {train:?} pixels (rows, columns) and test images {test:?}, expected the same size: check that all files belong together"
+    )]
+    Shapes {
+        /// The data set.
+        name: String,
+        /// Rows and columns of the training images.
+        train: [usize; 2],
+        /// Rows and columns of the test images.
+        test: [usize; 2],
+    },
+    /// A label that is no class.
+    #[error(
+        "{name}: the label of {split} example {index} (counted from 0) is {label}, expected at most {}: the data set has {num_classes} classes", .num_classes - 1
+    )]
+    Label {
+        /// The data set.
+        name: String,
+        /// `training` or `test`.
+        split: &'static str,
+        /// Position in its file, from 0.
+        index: usize,
+        /// The label.
+        label: u8,
+        /// Number of classes.
+        num_classes: usize,
+    },
+    /// Every training label is 0.
+    #[error("{name}: every training label is 0, expected at least two classes: there is nothing to tell apart")]
+    OneClass {
+        /// The data set.
+        name: String,
+    },
+    /// Every training pixel has the same value.
+    #[error(
+        "{name}: every pixel of the training images used is {value}, expected images that differ: there is nothing to learn from"
+    )]
+    ConstantImages {
+        /// The data set.
+        name: String,
+        /// The value of every pixel.
+        value: u8,
+    },
+    /// More examples were asked for than there are, or none.
+    #[error(
+        "{key}: got {asked}, expected 1 to {available}, the {split} examples of {name}: lower the number, or leave the key out to use all"
+    )]
+    ExampleCount {
+        /// The key of the specification.
+        key: &'static str,
+        /// The data set.
+        name: String,
+        /// `training` or `test`.
+        split: &'static str,
+        /// Number asked for.
+        asked: u64,
+        /// Number there are.
+        available: usize,
+    },
+}

@@ -1,0 +1,99 @@
+//! Records read back, for comparing two runs.
+
+use std::fs;
+use std::path::Path;
+
+use stepscope_types::Record;
+
+use super::error::RecordError;
+
+/// The records of a file, in its order.
+///
+/// A last line that does not end in a newline is left out: a run that was killed while writing leaves one.
+///
+/// # Errors
+/// [`RecordError`]: the file cannot be read, or a line is no record.
+pub fn read_records(path: &Path) -> Result<Vec<Record>, RecordError> {
+    let file = || path.display().to_string();
+    let text =
+        fs::read_to_string(path).map_err(|source| RecordError::Refused { path: file(), action: "be read", source })?;
+    let whole = text.rfind('\n').map_or("", |newline| &text[..newline]);
+    whole
+        .lines()
+        .enumerate()
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|error| RecordError::Line {
+                file: file(),
+                line: index + 1,
+                reason: error.to_string(),
+            })
+        })
+        .collect()
+}
+
+/// The records of a file as text, one a line, without their times: two runs of one specification with the same
+/// seeds, machine and number of threads agree in it to the byte.
+///
+/// # Errors
+/// As [`read_records`].
+pub fn records_without_timing(path: &Path) -> Result<String, RecordError> {
+    let mut text = String::new();
+    for (index, record) in read_records(path)?.into_iter().enumerate() {
+        let line = serde_json::to_string(&record.without_timing()).map_err(|error| RecordError::Line {
+            file: path.display().to_string(),
+            line: index + 1,
+            reason: error.to_string(),
+        })?;
+        text.push_str(&line);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::RecordWriter;
+    use stepscope_types::{Estimate, EventKind, EventRecord, Measurement, Step, Timing, Uncertainty};
+
+    fn run(loss: f64, seconds: f64) -> Vec<Record> {
+        let timing = Some(Timing { wall_seconds: seconds, cost_seconds: None });
+        let estimate = Estimate::new(loss, "nat", Uncertainty::StandardError(0.1));
+        let measurement = Measurement::new(Step(1), 0.5, "train/loss", estimate.into());
+        vec![
+            Record::Event(EventRecord { step: Step(0), epoch: 0.0, kind: EventKind::RunStarted, timing }),
+            Record::Measurement(Measurement { timing, ..measurement }),
+        ]
+    }
+
+    fn write(folder: &Path, name: &str, records: &[Record]) -> std::path::PathBuf {
+        let path = folder.join(name);
+        RecordWriter::create(&path).unwrap().append(records).unwrap();
+        path
+    }
+
+    #[test]
+    fn runs_that_differ_in_time_alone_have_the_same_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = |name, records: &[Record]| records_without_timing(&write(folder.path(), name, records)).unwrap();
+        let first = text("a", &run(0.1, 1.0));
+        assert_eq!(first, text("b", &run(0.1, 2.5)));
+        assert_ne!(first, text("c", &run(0.1 + 1e-16, 1.0)), "one unit in the last place is a difference");
+        assert!(!first.contains("timing"));
+    }
+
+    #[test]
+    fn a_torn_last_line_is_left_out_and_a_torn_inner_line_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(folder.path(), "a", &run(0.1, 1.0));
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{whole}{{\"record\":")).unwrap();
+        assert_eq!(read_records(&path).unwrap(), run(0.1, 1.0));
+        fs::write(&path, format!("{whole}{{\"record\":\n{whole}")).unwrap();
+        let message = read_records(&path).unwrap_err().to_string();
+        assert!(message.contains("a:3: is no record"), "{message}");
+        fs::write(&path, "").unwrap();
+        assert_eq!(read_records(&path).unwrap(), []);
+        assert!(matches!(read_records(folder.path()), Err(RecordError::Refused { .. })));
+    }
+}

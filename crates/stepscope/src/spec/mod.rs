@@ -1,0 +1,85 @@
+//! Run specifications: TOML text and `--set` overrides in, a checked [`RunSpec`] or one clear message out.
+//!
+//! What is allowed is said once, in the JSON Schema that `stepscope-types` derives for [`RunSpec`]: the known keys,
+//! what each expects and what the commented example says all come from there.
+
+mod check;
+mod document;
+mod error;
+mod example;
+mod nearest;
+mod overrides;
+mod schema;
+
+use serde::Deserialize;
+use serde_path_to_error::Segment;
+use stepscope_types::RunSpec;
+use toml::de::{DeValue, ValueDeserializer};
+
+pub use error::{Place, SpecError};
+pub use example::example;
+pub(crate) use nearest::nearest;
+
+use document::{Document, KeyPath};
+use overrides::Override;
+use schema::RunSchema;
+
+/// Reads a specification.
+///
+/// `text` is TOML; `source` is the file's name for messages; `overrides` are `key=value` with a dotted key and win
+/// over the text. A value is read as TOML and, where it is none (`5ep`) or the key holds text, taken as it stands.
+///
+/// ```
+/// let text = "[optimizer]\nlearning_rate = 0.1\n";
+/// let spec = stepscope::spec::parse(text, "spec.toml", &["train.duration=5ep".to_owned()])?;
+/// assert_eq!(spec.train.duration.to_string(), "5ep");
+/// let error = stepscope::spec::parse("[optimizer]\nlearning_rat = 0.1\n", "spec.toml", &[]).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "spec.toml:2: optimizer.learning_rat: unknown key: did you mean optimizer.learning_rate?"
+/// );
+/// # Ok::<(), stepscope::spec::SpecError>(())
+/// ```
+///
+/// # Errors
+/// [`SpecError`] for the first thing that is wrong: text that is no TOML, an unknown key, a missing one, a value of
+/// the wrong type or outside its range (NaN and infinities are refused everywhere), keys that do not go together, a
+/// malformed override.
+pub fn parse(text: &str, source: &str, overrides: &[String]) -> Result<RunSpec, SpecError> {
+    let schema = RunSchema::new();
+    let mut document = Document::parse(text, source)?;
+    for text in overrides {
+        document.set(Override::parse(text, &schema)?)?;
+    }
+    check::check(&document, &schema)?;
+    let spec = deserialize(&document, &schema)?;
+    spec.validate().map_err(|invalid| SpecError::Invalid {
+        place: document.place(&KeyPath::from_dotted(invalid.key)),
+        key: invalid.key.to_owned(),
+        message: invalid.message,
+    })?;
+    Ok(spec)
+}
+
+/// The JSON Schema of a specification, for editors that complete and check TOML.
+pub fn json_schema() -> String {
+    RunSchema::new().to_pretty_json()
+}
+
+fn deserialize(document: &Document<'_>, schema: &RunSchema) -> Result<RunSpec, SpecError> {
+    let root = toml::Spanned::new(0..0, DeValue::Table(document.root().clone()));
+    let mut track = serde_path_to_error::Track::new();
+    let deserializer = serde_path_to_error::Deserializer::new(ValueDeserializer::from(root), &mut track);
+    RunSpec::deserialize(deserializer).map_err(|_| {
+        // What the key expects and what it got say more than the deserializer, which speaks of `u64`.
+        let path = track.path();
+        let keys = path.iter().map_while(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            _ => None,
+        });
+        check::wrong_value(document, schema, &KeyPath::new(keys.collect()))
+    })
+}
+
+#[cfg(test)]
+mod tests;
