@@ -1,1 +1,28 @@
-//! stub
+//! Records -> statistics -> page: what a finished run is turned into.
+//!
+//! [`Run`] reads a run's folder, [`Page`] renders one or several runs and a [`Story`] about them as one HTML file
+//! that needs no network, [`Table`] and [`number`] format for the terminal and the page alike, and [`statistics`]
+//! holds the few estimators that a comparison of runs needs. Nothing here trains, prints or writes a file.
+//!
+//! ```no_run
+//! use stepscope_report::{Page, Run, Story};
+//! let runs = [Run::load("runs/rate-0.1")?];
+//! let html = Page::new("Quickstart").story(Story::new("The measured rate wins")).runs(&runs).render();
+//! # Ok::<(), stepscope_report::LoadError>(())
+//! ```
+
+pub mod number;
+mod page;
+mod run;
+pub mod statistics;
+mod story;
+mod table;
+
+pub use page::Page;
+pub use run::{LoadError, Point, Run, Series};
+pub use story::Story;
+pub use table::{Align, Table};
+
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod synthetic;
