@@ -1,0 +1,90 @@
+//! Advice that travels with an answer: where the number is right but easily misread.
+
+use std::fmt;
+
+/// Something to know about an answer before using it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Warning {
+    /// Directions of negative curvature: their share of the loss falls without bound.
+    NegativeCurvature {
+        /// How many eigenvalues are negative.
+        num_modes: usize,
+        /// The most negative one.
+        smallest: f64,
+        /// Factor by which the squared displacement along it grows each step (heavy ball: for long times).
+        growth_per_step: f64,
+    },
+    /// Eigenvalues that are zero: the weights along them drift, the loss does not feel it.
+    ZeroCurvature {
+        /// How many.
+        num_modes: usize,
+    },
+    /// The learning rate is above what a single mode allows, noise or not.
+    ModeUnstable {
+        /// The learning rate asked for.
+        learning_rate: f64,
+        /// The limit that the largest eigenvalue sets.
+        limit: f64,
+    },
+    /// U(1) >= 1: the mean loss grows exponentially.
+    Unstable {
+        /// U(1).
+        noise_gain: f64,
+    },
+    /// U(1) close to 1: the mean loss is finite but carried by rare runs.
+    NearThreshold {
+        /// U(1).
+        noise_gain: f64,
+    },
+    /// The loss left the range of floating point and is reported as infinite from this step on.
+    Overflow {
+        /// First step with an infinite loss.
+        step: u64,
+    },
+    /// γτ2 above 1: outside the range in which the stability conditions are proved.
+    ClosureOutsideProof {
+        /// γτ2.
+        gamma_tau2: f64,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NegativeCurvature { num_modes, smallest, growth_per_step } => write!(
+                f,
+                "{num_modes} eigenvalues are negative (down to {smallest}): along them the quadratic has no minimum and the \
+                 predicted loss falls without bound, by a factor {growth_per_step} a step at worst; trust the curve only \
+                 for as long as their share stays small"
+            ),
+            Self::ZeroCurvature { num_modes } => {
+                write!(f, "{num_modes} eigenvalues are zero: these directions add nothing to the loss and are left out")
+            }
+            Self::ModeUnstable { learning_rate, limit } => write!(
+                f,
+                "learning rate {learning_rate} is above {limit}, the limit of the largest eigenvalue: full-batch descent \
+                 diverges too; lower the learning rate or raise the momentum"
+            ),
+            Self::Unstable { noise_gain } => write!(
+                f,
+                "U(1) = {noise_gain} >= 1: gradient noise feeds on itself and the mean loss grows exponentially; lower the \
+                 learning rate or raise the batch size"
+            ),
+            Self::NearThreshold { noise_gain } => write!(
+                f,
+                "U(1) = {noise_gain}: close to the threshold 1 the mean loss is carried by rare runs, a typical run lies \
+                 below it"
+            ),
+            Self::Overflow { step } => {
+                write!(
+                    f,
+                    "the loss left the range of floating point at step {step}: it is reported as infinite from there"
+                )
+            }
+            Self::ClosureOutsideProof { gamma_tau2 } => write!(
+                f,
+                "gamma * tau2 = {gamma_tau2} is above 1: the stability conditions are proved for 0 <= gamma * tau2 <= 1 only"
+            ),
+        }
+    }
+}
