@@ -107,6 +107,20 @@ fn a_wrong_value_is_refused_with_line_got_and_expected() {
 }
 
 #[test]
+fn numbers_that_are_not_finite_are_refused_for_every_key() {
+    for key in RunSchema::new().leaves() {
+        for number in ["nan", "-nan", "inf", "-inf"] {
+            let text = match key.as_str() {
+                "optimizer.learning_rate" => format!("{key} = {number}\n"),
+                _ => format!("{key} = {number}\noptimizer.learning_rate = 0.1\n"),
+            };
+            let Err(SpecError::Value { place, key: named, got, .. }) = read(&text, &[]) else { panic!("{text}") };
+            assert_eq!((place, named, got.as_str()), (Place::Line("spec.toml".into(), 1), key.clone(), number));
+        }
+    }
+}
+
+#[test]
 fn a_missing_learning_rate_is_named_whether_its_table_is_there_or_not() {
     for text in ["", "[optimizer]\nmomentum = 0.9\n", "name = \"a\"\n"] {
         assert_eq!(
@@ -192,6 +206,11 @@ fn a_wrong_override_is_refused_as_it_was_written() {
     ] {
         assert_eq!(message(MINIMAL, &[text]), format!("--set {text}: {expected}"));
     }
+    let [first, second] = ["optimizer.momentum=5", "optimizer.momentum=7"];
+    assert!(
+        message(MINIMAL, &[first, second]).starts_with(&format!("--set {second}: ")),
+        "the value that counts is named"
+    );
     assert_eq!(
         message("data = \"optdigits\"\n", &["data.name=fashion14"]),
         "--set data.name=fashion14: data is \"optdigits\" and no table: correct it first"
