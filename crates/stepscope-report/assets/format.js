@@ -51,14 +51,15 @@ function logTick(value) {
 function linearTick(value, increment) {
   if (value === 0) return "0";
   if (Math.abs(value) >= 1e6 || increment < 1e-4) return String(Number(value.toPrecision(4))).replace("e+", "e");
-  return value.toFixed(Math.max(0, -Math.floor(Math.log10(increment) + 1e-9)));
+  const decimals = [0, 1, 2, 3, 4, 5, 6].find((digits) => Math.abs(increment * 10 ** digits - Math.round(increment * 10 ** digits)) < 1e-6) ?? 6;
+  return value.toFixed(decimals);
 }
 
 /** Round positions between two ends on a linear axis. */
 function linearTicks(low, high, most) {
   const rough = (high - low) / most;
   const base = 10 ** Math.floor(Math.log10(rough));
-  const increment = base * ([1, 2, 5, 10].find((factor) => factor * base >= rough) ?? 10);
+  const increment = base * ([1, 2, 2.5, 5, 10].find((factor) => factor * base >= rough) ?? 10);
   const first = Math.ceil(low / increment - 1e-9);
   const last = Math.floor(high / increment + 1e-9);
   const ticks = Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => (first + index) * increment);

@@ -5,15 +5,23 @@ class Page {
     this.data = data;
     this.abscissa = "step";
     this.window = null;
+    this.colours = new Map();
     this.probe = document.body.appendChild(element("span", { hidden: "" }));
     this.font = getComputedStyle(document.getElementById("toolbar")).fontFamily;
     this.panels = data.panels.map((spec) => new Panel(data, spec, this));
   }
 
-  /** A colour of the style sheet as the current theme resolves it. */
+  /** A colour of the style sheet as the current theme resolves it; remembered, since asking costs a layout. */
+  resolve(colour) {
+    if (!this.colours.has(colour)) {
+      this.probe.style.color = colour;
+      this.colours.set(colour, getComputedStyle(this.probe).color);
+    }
+    return this.colours.get(colour);
+  }
+
   ink(name) {
-    this.probe.style.color = `var(${name})`;
-    return getComputedStyle(this.probe).color;
+    return this.resolve(`var(${name})`);
   }
 
   paper() {
@@ -23,13 +31,11 @@ class Page {
   /** The colour of a run; that of its prediction is the same, drawn towards the text's. */
   colour(run) {
     const series = `var(--series-${run.look % NUM_LOOKS})`;
-    this.probe.style.color = run.prediction ? `color-mix(in srgb, ${series} 62%, var(--ink))` : series;
-    return getComputedStyle(this.probe).color;
+    return this.resolve(run.prediction ? `color-mix(in srgb, ${series} 62%, var(--ink))` : series);
   }
 
   fade(colour, share) {
-    this.probe.style.color = `color-mix(in srgb, ${colour} ${100 * share}%, transparent)`;
-    return getComputedStyle(this.probe).color;
+    return this.resolve(`color-mix(in srgb, ${colour} ${100 * share}%, transparent)`);
   }
 
   start() {
@@ -38,15 +44,8 @@ class Page {
     this.buildTheme();
     if (!this.panels.length) return this.report();
     this.buildToolbar();
-    const holder = document.getElementById("panels");
-    let hasMore = false;
-    for (const panel of this.panels) {
-      if (!panel.spec.main && !hasMore) {
-        holder.append(element("h3", { class: "more" }, "More curves"));
-        hasMore = true;
-      }
-      holder.append(panel.root);
-    }
+    for (const panel of this.panels) document.getElementById(panel.spec.main ? "panels" : "more-panels").append(panel.root);
+    document.getElementById("more").hidden = this.panels.every((panel) => panel.spec.main);
     this.draw();
     const observer = new ResizeObserver((entries) => entries.forEach((entry) => this.panels.find((panel) => panel.plot === entry.target)?.resize()));
     this.panels.forEach((panel) => observer.observe(panel.plot));
@@ -54,6 +53,7 @@ class Page {
   }
 
   draw() {
+    this.colours.clear();
     this.panels.forEach((panel) => panel.draw());
   }
 
@@ -66,7 +66,7 @@ class Page {
   fillSwatches() {
     for (const span of document.querySelectorAll(".swatch[data-run]")) {
       const run = this.data.runs[Number(span.dataset.run)];
-      span.classList.add(`look-${run.look % NUM_LOOKS}`);
+      span.classList.add(...swatchClasses(run));
       span.append(swatch(run));
     }
   }

@@ -55,8 +55,10 @@ function swatch(run) {
   return svg;
 }
 
+const swatchClasses = (run) => ["swatch", `look-${run.look % NUM_LOOKS}`, run.prediction ? "predicted" : "measured"];
+
 function swatchElement(run) {
-  const span = element("span", { class: `swatch look-${run.look % NUM_LOOKS}`, "aria-hidden": "true" });
+  const span = element("span", { class: swatchClasses(run).join(" "), "aria-hidden": "true" });
   span.append(swatch(run));
   return span;
 }
@@ -96,8 +98,10 @@ class Panel {
     const title = element("h3", {}, spec.title, " ", element("small", {}, spec.unit));
     this.plot = element("div", { class: "plot", tabindex: "0", role: "group", "aria-label": `${spec.title}: chart. Arrow keys move the cursor, Escape resets the zoom.`, onkeydown: (event) => this.key(event) });
     this.where = element("div", { class: "where" });
-    this.buttons = this.curves.map((curve) => this.legend(curve));
-    const readout = element("div", { class: "readout" }, this.where, element("div", { class: "curves" }, ...this.buttons));
+    this.curves.forEach((curve) => { curve.button = this.legend(curve); });
+    const listed = this.curves.toSorted((a, b) => a.run - b.run).map((curve) => curve.button);
+    const limits = this.spec.limits.map((limit) => element("div", { class: "curve limit" }, element("span", { class: "swatch" }), element("span", {}, limit.label)));
+    const readout = element("div", { class: "readout" }, this.where, element("div", { class: "curves" }, ...listed, ...limits));
     this.root = element("figure", { class: spec.name === "train/loss" ? "panel wide" : "panel" },
       element("header", {}, title, tools, element("p", {}, spec.description)), this.plot, readout);
   }
@@ -110,9 +114,8 @@ class Panel {
 
   show(curve, shown) {
     curve.shown = shown;
-    const index = this.curves.indexOf(curve);
-    this.buttons[index].setAttribute("aria-pressed", String(shown));
-    this.chart.setSeries(index + 1, { show: shown });
+    curve.button.setAttribute("aria-pressed", String(shown));
+    this.chart.setSeries(this.curves.indexOf(curve) + 1, { show: shown });
     // uPlot keeps the vertical range where a series is hidden; ours depends on what is shown.
     this.setWindow();
   }
@@ -205,7 +208,7 @@ class Panel {
       width: Math.max(this.plot.clientWidth, 120),
       height: Math.max(this.plot.clientHeight, 120),
       legend: { show: false },
-      padding: [10, 14, 0, 0],
+      padding: [10, 18, 0, 0],
       scales: {
         x: { time: false, distr: this.logX ? 3 : 1, range: () => this.window() },
         y: { distr: this.logY ? 3 : 1, range: () => this.range() },
@@ -232,7 +235,7 @@ class Panel {
     const { page } = this;
     const isX = key === "x";
     const isLog = isX ? this.logX : this.logY;
-    const most = (chart) => Math.max(2, Math.floor((isX ? chart.bbox.width / 84 : chart.bbox.height / 34) / uPlot.pxRatio));
+    const most = (chart) => Math.max(2, Math.floor((isX ? chart.bbox.width / 84 : chart.bbox.height / 30) / uPlot.pxRatio));
     const text = (value, increment) => (!isX && this.spec.percent ? linearTick(100 * value, 100 * increment) + " %" : isLog ? logTick(value) : linearTick(value, increment));
     return {
       scale: key,
@@ -241,7 +244,11 @@ class Panel {
       grid: { stroke: page.ink("--grid"), width: 1 },
       ticks: { show: false },
       gap: 6,
-      size: isX ? 26 : (chart, values) => 12 + Math.max(24, ...(values ?? []).map((value) => 7 * value.length)),
+      label: isX ? page.abscissa : undefined,
+      labelFont: `12px ${page.font}`,
+      labelSize: 18,
+      labelGap: 0,
+      size: isX ? 24 : (chart, values) => 12 + Math.max(24, ...(values ?? []).map((value) => 7 * value.length)),
       splits: (chart, axis, low, high) => (isLog ? logTicks(low, high, most(chart)) : linearTicks(low, high, most(chart)).ticks),
       filter: (chart, splits) => splits,
       values: (chart, splits) => splits.map((value) => text(value, splits.length > 1 ? splits[1] - splits[0] : Math.abs(value) || 1)),
@@ -263,38 +270,50 @@ class Panel {
     };
   }
 
-  /** Runs a drawing with the canvas clipped to the plotting area. */
-  clipped(chart, drawing) {
+  /** Runs a drawing with the canvas clipped to the plotting area, and so many pixels around it. */
+  clipped(chart, around, drawing) {
     const { ctx, bbox } = chart;
+    const more = around * uPlot.pxRatio;
     ctx.save();
+    // What uPlot set for its last curve still holds.
+    ctx.setLineDash([]);
     ctx.beginPath();
-    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.rect(bbox.left - more, bbox.top - more, bbox.width + 2 * more, bbox.height + 2 * more);
     ctx.clip();
     drawing(ctx, uPlot.pxRatio, bbox);
     ctx.restore();
   }
 
   drawLimits(chart) {
-    this.clipped(chart, (ctx, ratio, bbox) => {
+    this.clipped(chart, 0, (ctx, ratio, bbox) => {
       for (const limit of this.spec.limits) {
         const y = chart.valToPos(limit.value, "y", true);
-        ctx.strokeStyle = ctx.fillStyle = this.page.ink("--muted");
+        ctx.strokeStyle = this.page.ink("--ink");
         ctx.lineWidth = ratio;
-        ctx.setLineDash([2 * ratio, 3 * ratio]);
+        ctx.setLineDash([1.5 * ratio, 3 * ratio]);
         ctx.beginPath();
         ctx.moveTo(bbox.left, y);
         ctx.lineTo(bbox.left + bbox.width, y);
         ctx.stroke();
-        ctx.font = `${11 * ratio}px ${this.page.font}`;
-        ctx.textAlign = "right";
-        ctx.fillText(limit.label, bbox.left + bbox.width - 4 * ratio, y - 5 * ratio);
       }
     });
   }
 
+  /** A short text over the curves, kept apart from them by a rim of paper. */
+  write(ctx, ratio, text, [x, y], align, colour) {
+    ctx.font = `${11 * ratio}px ${this.page.font}`;
+    ctx.textAlign = align;
+    ctx.lineJoin = "round";
+    ctx.lineWidth = 4 * ratio;
+    ctx.strokeStyle = this.page.paper();
+    ctx.strokeText(text, x, y);
+    ctx.fillStyle = colour;
+    ctx.fillText(text, x, y);
+  }
+
   /** Bands between the ends of the errors; a bar where a reading has no neighbour. */
   drawErrors(chart) {
-    this.clipped(chart, (ctx, ratio) => {
+    this.clipped(chart, 0, (ctx, ratio) => {
       const floor = this.range()[0];
       const place = (curve, index, end) => [
         chart.valToPos(curve.x[index], "x", true),
@@ -335,18 +354,19 @@ class Panel {
   }
 
   drawMarks(chart) {
-    this.clipped(chart, (ctx, ratio) => {
+    this.clipped(chart, 5, (ctx, ratio, bbox) => {
       for (const curve of this.curves.filter((candidate) => candidate.shown)) {
         const places = curve.x.map((x, index) => (curve.y[index] == null ? null : [chart.valToPos(x, "x", true), chart.valToPos(curve.y[index], "y", true)])).filter(Boolean);
+        const end = curve.look.diverged ? places.pop() : null;
         if (!curve.look.prediction) this.spaced(places, curve, ratio).forEach((place) => this.mark(ctx, place, curve, ratio));
-        if (curve.look.diverged && places.length) this.markEnd(ctx, places[places.length - 1], curve, ratio, chart.bbox);
+        if (end) this.markEnd(ctx, end, curve, ratio, bbox);
       }
     });
   }
 
   /** Every reading of a sparse curve; of a dense one a marker now and then, so that colour is not the only cue. */
   spaced(places, curve, ratio) {
-    if (this.spec.shape === "points") return places;
+    if (this.spec.shape === "points" || !places.length) return places;
     const sparse = places.length <= 60;
     let next = sparse ? -Infinity : places[0][0] + (30 + 23 * (curve.look.look % 5)) * ratio;
     return places.filter(([x]) => {
@@ -372,7 +392,7 @@ class Panel {
 
   markEnd(ctx, [x, y], curve, ratio, bbox) {
     const size = 5 * ratio;
-    ctx.strokeStyle = ctx.fillStyle = curve.colour;
+    ctx.strokeStyle = curve.colour;
     ctx.lineWidth = 2.25 * ratio;
     ctx.beginPath();
     for (const [dx, dy] of [[1, 1], [1, -1]]) {
@@ -381,9 +401,8 @@ class Panel {
     }
     ctx.stroke();
     const roomAtRight = x < bbox.left + bbox.width - 70 * ratio;
-    ctx.font = `${11 * ratio}px ${this.page.font}`;
-    ctx.textAlign = roomAtRight ? "left" : "right";
-    ctx.fillText("diverged", x + (roomAtRight ? 2 : -2) * size, Math.max(y + 4 * ratio, bbox.top + 11 * ratio));
+    const place = [x + (roomAtRight ? 2 : -2) * size, Math.max(y + 4 * ratio, bbox.top + 11 * ratio)];
+    this.write(ctx, ratio, "diverged", place, roomAtRight ? "left" : "right", curve.colour);
   }
 
   select(chart) {
@@ -400,15 +419,14 @@ class Panel {
     if (!chart) return;
     const index = chart.cursor.left >= 0 ? chart.cursor.idx : null;
     const at = index == null ? null : chart.data[0][index];
-    const place = (x) => (this.page.abscissa === "step" ? `step ${x}` : `epoch ${Number(x.toPrecision(4))}`);
-    this.where.textContent = at == null ? "last readings" : place(at);
+    this.where.textContent = at == null ? "last readings" : `${this.page.abscissa} ${Number(at.toPrecision(6))}`;
     for (const curve of this.curves) {
       const found = at == null ? curve.y.findLastIndex((y) => y != null) : nearest(curve.x, at);
-      curve.text.replaceChildren(...this.readingAt(curve, found, at, place));
+      curve.text.replaceChildren(...this.readingAt(curve, found, at));
     }
   }
 
-  readingAt(curve, index, at, place) {
+  readingAt(curve, index, at) {
     const x = curve.x[index];
     if (x === undefined) return ["–"];
     const spacing = curve.x.length > 1 ? (curve.x[curve.x.length - 1] - curve.x[0]) / (curve.x.length - 1) : 1;
@@ -419,7 +437,7 @@ class Panel {
       return [element("small", { title: reason }, `unresolved: ${reason}`)];
     }
     const text = reading(this.spec, curve.value[source], curve.errors.low?.[source], curve.errors.high?.[source]);
-    return at != null && at !== x ? [element("small", {}, `${place(x)}: `), text] : [text];
+    return at != null && at !== x ? [element("small", {}, `at ${Number(x.toPrecision(6))}: `), text] : [text];
   }
 
   key(event) {

@@ -1,5 +1,7 @@
 //! The page in a real browser: curves drawn, no error, hostile names inert. Skipped where there is no Chromium.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the message, also in what its functions call")]
+
 #[path = "common/mod.rs"]
 mod synthetic;
 

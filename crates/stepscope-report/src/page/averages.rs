@@ -36,10 +36,10 @@ pub(super) fn render(lineup: &Lineup) -> String {
         "<section id=\"averages\">\n<h2>Averages of the weights</h2>\n\
          <p class=\"lead\">{} Above zero the average is better than the last iterate.</p>\n\
          <div class=\"scroll\"><table class=\"averages\"><thead><tr><th scope=\"col\">Run</th>\
-         <th scope=\"col\">Average</th><th scope=\"col\" class=\"number\">Test loss, last iterate</th>\
-         <th scope=\"col\" class=\"number\">Test loss, average</th><th scope=\"col\" class=\"number\">Test accuracy, average</th>\
-         <th scope=\"col\" class=\"number\">Gain, nat</th><th scope=\"col\" class=\"interval\">\
-         <span>{}</span><span>gain</span><span>{}</span></th></tr></thead>\n<tbody>\n{body}</tbody></table></div>\n</section>\n",
+         <th scope=\"col\">Average</th><th scope=\"col\" class=\"number\">Test loss, last</th>\
+         <th scope=\"col\" class=\"number\">Test loss, average</th><th scope=\"col\" class=\"number\">Test accuracy</th>\
+         <th scope=\"col\" class=\"number\">Gain</th><th scope=\"col\" class=\"interval\">\
+         <span>{}</span><span>gain, nat</span><span>{}</span></th></tr></thead>\n<tbody>\n{body}</tbody></table></div>\n</section>\n",
         "Gain: test loss of the last iterate minus that of the average, paired by example.",
         number::significant(low),
         number::significant(high),

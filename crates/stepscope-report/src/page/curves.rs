@@ -7,22 +7,22 @@ use stepscope_types::StopReason;
 use stepscope_types::quantity::{self, Quantity};
 
 use crate::page::lineup::Lineup;
-use crate::{Point, Run, number};
+use crate::{Point, Run};
 
 /// Points of a curve beyond which it is thinned: four for each pixel of a wide panel.
 const MOST_POINTS: usize = 4000;
 
 /// Curves that answer the questions of the page, first; then those that explain them; then all others by name.
-const MAIN: [Quantity; 6] = [
+const MAIN: [Quantity; 7] = [
     quantity::TRAIN_LOSS,
     quantity::TEST_LOSS,
+    quantity::TEST_ACCURACY,
     quantity::EFFECTIVE_SHARPNESS,
     quantity::HESSIAN_TOP_EIGENVALUE,
     quantity::NOISE_SCALE,
     quantity::LEARNING_RATE,
 ];
-const MORE: [Quantity; 6] = [
-    quantity::TEST_ACCURACY,
+const MORE: [Quantity; 5] = [
     quantity::TRAIN_ACCURACY,
     quantity::BATCH_LOSS,
     quantity::GRADIENT_NORM,
@@ -210,7 +210,7 @@ fn stability_limits(runs: &[&Run]) -> Vec<Limit> {
     let limit = |momentum: &f64| {
         let value = 2.0 * (1.0 + momentum);
         let with_momentum = if momenta == [0.0] { String::new() } else { format!(" with momentum {momentum}") };
-        Limit { value, label: format!("stability limit {}{with_momentum}", number::significant(value)) }
+        Limit { value, label: format!("stability limit {}{with_momentum}", rounded(value)) }
     };
     momenta.iter().map(limit).collect()
 }
@@ -270,7 +270,7 @@ mod tests {
         let mut manifest = synthetic::manifest("run", 0.1);
         manifest.spec.optimizer.momentum = stepscope_types::Momentum::new(0.9).unwrap();
         let limits = stability_limits(&[&Run::from_records(manifest, [])]);
-        assert_eq!((limits[0].value, limits[0].label.as_str()), (3.8, "stability limit 3.80 with momentum 0.9"));
+        assert_eq!((limits[0].value, limits[0].label.as_str()), (3.8, "stability limit 3.8 with momentum 0.9"));
     }
 
     #[test]

@@ -52,7 +52,8 @@ fn learning_rate(run: &Run) -> String {
         LearningRateSpec::Fixed(learning_rate) => learning_rate.to_string(),
         LearningRateSpec::Measured => {
             let last = run.series(quantity::LEARNING_RATE.name).last();
-            let last = last.map_or(String::new(), |(_, value)| format!(", last {}", number::significant(value)));
+            let last =
+                last.map_or(String::new(), |(_, value)| format!("<small>last {}</small>", number::significant(value)));
             format!("measured{last}")
         }
     }
@@ -76,9 +77,11 @@ fn outcome(run: &Run) -> String {
     let steps = number::count(run.last_step().0);
     match run.stop_reason() {
         _ if run.is_prediction() => "predicted".to_owned(),
-        Some(StopReason::Finished) => format!("finished, {steps} steps"),
-        Some(StopReason::Diverged { .. }) => format!("<strong class=\"diverged\">diverged</strong> at step {steps}"),
-        None => format!("no end recorded, last step {steps}"),
+        Some(StopReason::Finished) => format!("finished<small>{steps} steps</small>"),
+        Some(StopReason::Diverged { .. }) => {
+            format!("<strong class=\"diverged\">diverged</strong><small>at step {steps}</small>")
+        }
+        None => format!("no end recorded<small>last step {steps}</small>"),
     }
 }
 
@@ -108,7 +111,7 @@ mod tests {
         let (manifest, records) = synthetic::diverging_run();
         let runs = [Run::from_records(manifest, records)];
         let html = render(&Lineup::new(&runs));
-        assert!(html.contains("diverged</strong> at step 214"), "{html}");
+        assert!(html.contains("diverged</strong><small>at step 214</small>"), "{html}");
         assert!(html.contains("in order until step 193; the mini-batch loss was above"), "{html}");
         assert!(html.contains("<small>at step 150</small>"), "the last probe was before the end: {html}");
     }

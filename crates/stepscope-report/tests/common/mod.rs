@@ -168,7 +168,7 @@ fn averages(records: &mut Vec<Record>, step: u64, test_loss: f64, accuracy: f64)
 pub fn diverging_run() -> RawRun {
     let behaviour = Behaviour {
         learning_rate: |_| 0.8,
-        loss: |k| power_law(0.2 * k).min(1.2) + 0.02 * (k / 22.0).exp(),
+        loss: |k| power_law(0.2 * k) + 0.02 * (k / 22.0).exp(),
         sharpness: |k| 2.2 + 0.012 * k,
         ends_at: 214,
         seed: 3,
