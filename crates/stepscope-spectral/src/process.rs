@@ -137,15 +137,16 @@ impl KrylovProcess {
         Ok(())
     }
 
-    /// Goes on from an invariant subspace with a random direction orthogonal to it; false where the basis spans
-    /// the whole space already.
+    /// Goes on from an invariant subspace with a random direction orthogonal to it; false where there is none
+    /// because the basis spans the whole space.
     pub(crate) fn restart(&mut self, random: &mut RandomStream) -> bool {
         let dim = self.basis.first().map_or(0, Vec::len);
         if self.basis.len() >= dim {
             return false;
         }
         let mut direction = vec![0.0; dim];
-        loop {
+        // One draw is enough but for a probability below 10⁻⁷.
+        for _draw in 0..4 {
             random.fill_normal(&mut direction);
             let norm = kernels::norm(&direction);
             let rest = kernels::orthogonalise(&self.basis, 0, &mut direction, norm).norm;
@@ -157,6 +158,7 @@ impl KrylovProcess {
                 return true;
             }
         }
+        false
     }
 
     /// α and β: the projected operator.
