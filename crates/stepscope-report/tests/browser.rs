@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use stepscope_report::{Align, Page, Run, Story, Table};
+use stepscope_report::{Align, Page, Run, Story, Table, number};
 
 const HOSTILE: &str = "<script>window.pwned=1</script><img src=x onerror=\"window.pwned=2\">";
 
@@ -103,6 +103,54 @@ fn every_curve_is_drawn_without_an_error() {
     // Training loss has a prediction; the minimum along the line belongs to one run; averages to the three long ones.
     assert_eq!(attribute(&dom, "data-curves-drawn"), Some("64"));
     assert!(dom.matches("<canvas").count() >= 18);
+}
+
+/// A run whose readings are hard to write: next to a power of ten, tiny, huge, zero, with errors of all sizes.
+fn awkward_run() -> synthetic::RawRun {
+    use stepscope_types::Uncertainty::{Exact, Interval, StandardError};
+    let readings = [
+        (9.6, Exact),
+        (9.996, Exact),
+        (0.0, Exact),
+        (-0.0123, Exact),
+        (999_999.9, Exact),
+        (12_345.6, StandardError(678.0)),
+        (1.23456e-7, StandardError(2.0e-9)),
+        (0.5, StandardError(0.0096)),
+        (0.001, StandardError(250.0)),
+        (3.0, StandardError(0.999)),
+        (2.0e6, Interval { low: 9.996e5, high: 9.0e6, level: 0.95 }),
+    ];
+    let named = readings.iter().enumerate().flat_map(|(index, &(value, error))| {
+        // Fewer than four readings are no curve.
+        (0..4).map(move |step| {
+            let mut record = synthetic::measure(&stepscope_types::quantity::EFFECTIVE_SHARPNESS, step, value, error);
+            if let stepscope_types::Record::Measurement(measurement) = &mut record {
+                measurement.name = format!("awkward/{index}");
+            }
+            record
+        })
+    });
+    (synthetic::manifest("awkward", 0.1), named.collect())
+}
+
+#[test]
+fn the_script_writes_numbers_as_the_tables_do() {
+    let mut raw = synthetic::quickstart();
+    raw.push(awkward_run());
+    let runs: Vec<Run> = raw.iter().cloned().map(|(manifest, records)| Run::from_records(manifest, records)).collect();
+    let page = render(raw, "numbers");
+    let Some(browser) = chromium() else { return println!("skipped: no chromium") };
+    let dom = dump_dom(&browser, &page);
+    let mut num_compared = 0;
+    for (run, name) in runs.iter().flat_map(|run| run.names().map(move |name| (run, name))) {
+        let Some((point, value)) = run.series(name).last() else { continue };
+        // A page shows the last readings until the cursor enters a panel.
+        let shown = format!("class=\"value\">{}", number::reading(name, value, point.error));
+        assert!(dom.contains(&shown), "{}: {name}: no {shown}", run.name());
+        num_compared += 1;
+    }
+    assert_eq!(num_compared, 64 + 11, "every curve has a last reading");
 }
 
 #[test]
