@@ -6,6 +6,7 @@
 
 mod error;
 mod kernel;
+mod measured_quadratic;
 mod model;
 mod modes;
 mod monte_carlo;
@@ -16,6 +17,7 @@ mod stability;
 mod warning;
 
 pub use error::TheoryError;
+pub use measured_quadratic::MeasuredQuadratic;
 pub use model::{Closure, QuadraticModel};
 pub use monte_carlo::{MonteCarlo, NoiseSource};
 pub use recursion::{LossCurve, Prediction};

@@ -6,6 +6,7 @@
 
 pub mod embedded;
 
+mod batch;
 mod dataset;
 mod error;
 mod idx;
@@ -13,6 +14,7 @@ mod normalise;
 mod probe_subset;
 mod sampler;
 
+pub use batch::Batch;
 pub use dataset::{Dataset, Split};
 pub use error::DataError;
 pub use idx::{IdxError, IdxFile, IdxKind};

@@ -58,3 +58,10 @@ pub enum RecordError {
         reason: String,
     },
 }
+
+impl RecordError {
+    /// Whether the path given is at fault, and not something that happened while writing.
+    pub fn is_bad_input(&self) -> bool {
+        matches!(self, Self::HoldsARun { .. } | Self::NotAFolder { .. })
+    }
+}

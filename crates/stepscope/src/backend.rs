@@ -1,0 +1,61 @@
+//! Devices and number types: the only file that names a Burn backend.
+
+use burn::tensor::{DType, Device};
+use stepscope_types::spec::Precision;
+
+/// Where tensors live and in which floating-point numbers.
+///
+/// Two handles to one device: [`Backend::plain`] computes values only, [`Backend::tracked`] records what a
+/// backward pass needs. Mixing tensors of the two in one expression is a programming error that Burn reports.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    device: Device,
+    precision: Precision,
+}
+
+impl Backend {
+    /// The processor, through Burn's flex backend.
+    ///
+    /// ```
+    /// use stepscope::{backend::Backend, types::spec::Precision};
+    /// assert_eq!(Backend::cpu(Precision::F64).description(), "cpu (flex), f64");
+    /// ```
+    pub fn cpu(precision: Precision) -> Self {
+        Self { device: Device::flex(), precision }
+    }
+
+    /// The device for values without derivatives.
+    pub fn plain(&self) -> Device {
+        self.device.clone()
+    }
+
+    /// The device whose tensors record what a backward pass needs.
+    pub fn tracked(&self) -> Device {
+        self.device.clone().autodiff()
+    }
+
+    /// The floating-point type of weights and activations.
+    pub fn dtype(&self) -> DType {
+        match self.precision {
+            Precision::F32 => DType::F32,
+            Precision::F64 => DType::F64,
+        }
+    }
+
+    /// Device and precision in words, for the manifest.
+    pub fn description(&self) -> String {
+        let precision = match self.precision {
+            Precision::F32 => "f32",
+            Precision::F64 => "f64",
+        };
+        format!("cpu (flex), {precision}")
+    }
+
+    /// Threads the backend may use.
+    pub fn threads(&self) -> u64 {
+        std::thread::available_parallelism().map_or(1, |n| n.get() as u64)
+    }
+}
+
+/// The version of Burn this build stands on, for the manifest.
+pub const BURN_VERSION: &str = "0.22.1";

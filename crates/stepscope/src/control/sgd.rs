@@ -1,0 +1,39 @@
+//! SGD with heavy-ball momentum.
+
+use burn::module::Module;
+use stepscope_types::Momentum;
+
+use crate::models::ParamTensors;
+
+/// v ← momentum · v + g, θ ← θ − learning_rate · v, with v = 0 at the start.
+///
+/// Exactly this: no dampening (Burn's own SGD scales the gradient by 1 − 0.1 by default once momentum is on), no
+/// Nesterov step, no weight decay. Momentum may be negative. The velocity is formed before the learning rate is
+/// chosen, so that a line search sees the direction that will be taken.
+#[derive(Debug, Clone)]
+pub struct Sgd {
+    momentum: f64,
+    velocity: ParamTensors,
+}
+
+impl Sgd {
+    /// An optimizer at rest.
+    pub fn new(momentum: Momentum) -> Self {
+        Self { momentum: momentum.get(), velocity: ParamTensors::default() }
+    }
+
+    /// v ← momentum · v + `gradient`; returns v, the direction of descent's opposite.
+    pub fn accelerate(&mut self, gradient: ParamTensors) -> &ParamTensors {
+        if self.momentum == 0.0 {
+            self.velocity = gradient;
+        } else {
+            self.velocity.scale_and_add(self.momentum, 1.0, &gradient);
+        }
+        &self.velocity
+    }
+
+    /// The network at θ − `learning_rate` · v.
+    pub fn step<M: Module>(&self, network: M, learning_rate: f64) -> M {
+        self.velocity.displace(network, -learning_rate)
+    }
+}

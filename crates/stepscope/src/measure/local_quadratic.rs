@@ -1,0 +1,108 @@
+//! The loss around a point as a quadratic, measured: what prediction starts from.
+
+use stepscope_spectral::random::RandomStream;
+use stepscope_spectral::{LinearOperator, spectral_measure};
+use stepscope_theory::MeasuredQuadratic;
+use stepscope_types::{RunSpec, Spectrum, Step};
+
+use super::curvature::{Curvature, CurvatureOperator};
+use super::gradient_noise::NoiseProbe;
+use super::objective::Objective;
+use super::probe::{Measured, Probe, ProbeError, ProbePoint};
+use crate::backend::Backend;
+use crate::data::Dataset;
+use crate::models::Network;
+
+/// Measures, at the step it is scheduled for, how gradient and gradient noise lie along the curvatures.
+///
+/// Gauss quadrature from Lanczos steps on the Gauss-Newton matrix: one run from the gradient, one from each of a few
+/// mini-batch deviations gᵢ − g, whose measures are averaged. The Gauss-Newton matrix is the curvature of the network's
+/// linearisation, without negative directions.
+///
+/// Cost: `num_products` · (1 + number of deviations) products and one gradient over the objective. Source: quadrature `curvature`, section 4.5; the
+/// use of it, ours.
+#[derive(Debug)]
+pub struct LocalQuadraticProbe<'a> {
+    objective: Objective,
+    noise: NoiseProbe<'a>,
+    num_products: usize,
+    num_deviations: usize,
+    measured: Option<(Step, MeasuredQuadratic)>,
+}
+
+impl<'a> LocalQuadraticProbe<'a> {
+    /// Lanczos steps a measure: enough for the spread of curvatures that a few hundred steps of training resolve.
+    pub const NUM_PRODUCTS: usize = 24;
+    /// Mini-batch deviations whose measures are averaged.
+    pub const NUM_DEVIATIONS: usize = 8;
+
+    /// A probe of the loss over `objective`, whose tensors are on the tracked device, with deviations drawn by
+    /// `noise`.
+    pub fn new(objective: Objective, noise: NoiseProbe<'a>) -> Self {
+        Self {
+            objective,
+            noise,
+            num_products: Self::NUM_PRODUCTS,
+            num_deviations: Self::NUM_DEVIATIONS,
+            measured: None,
+        }
+    }
+
+    /// A probe of the loss over the whole training set, for a run of `spec`.
+    pub fn on_training_set(spec: &RunSpec, dataset: &'a Dataset) -> Self {
+        let backend = Backend::cpu(spec.model.precision);
+        let indices: Vec<u32> = (0..dataset.train.num_examples() as u32).collect();
+        let objective = Objective::new(&dataset.train, dataset.shape, &indices, &backend.tracked(), backend.dtype());
+        let random = RandomStream::named(spec.seeds.probe_seed(), "local quadratic");
+        Self::new(objective, NoiseProbe::new(dataset, &spec.measure, backend.tracked(), backend.dtype(), random))
+    }
+
+    /// The quadratic and the step at which it was measured, once it was.
+    pub fn quadratic(&self) -> Option<&(Step, MeasuredQuadratic)> {
+        self.measured.as_ref()
+    }
+}
+
+impl<N: Network> Probe<N> for LocalQuadraticProbe<'_> {
+    fn name(&self) -> &'static str {
+        "local-quadratic"
+    }
+
+    fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
+        let (loss, gradient) = self.objective.loss_and_gradient(at.network, at.layout);
+        let deviations: Vec<Vec<f64>> = self
+            .noise
+            .draw_gradients(at)
+            .into_iter()
+            .take(self.num_deviations)
+            .map(|batch| batch.iter().zip(&gradient).map(|(batch, full)| batch - full).collect())
+            .collect();
+        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, Curvature::GaussNewton);
+        let along_gradient = spectral_measure(&mut operator, &gradient, self.num_products)?.spectrum;
+        // A deviation of a batch of b has covariance Σ / b; the measure is that of Σ.
+        let share = self.noise.batch_size() as f64 / deviations.len().max(1) as f64;
+        let along_noise = mean_measure(&mut operator, &deviations, self.num_products, share)?;
+        self.measured = Some((at.step, MeasuredQuadratic::new(loss, along_gradient, along_noise)));
+        Ok(Vec::new())
+    }
+}
+
+/// Σ of the vectors' spectral measures, each times `share`.
+fn mean_measure<O>(
+    operator: &mut O,
+    vectors: &[Vec<f64>],
+    num_products: usize,
+    share: f64,
+) -> Result<Spectrum, ProbeError>
+where
+    O: LinearOperator<Error = super::ProductError>,
+{
+    let (mut nodes, mut weights) = (Vec::new(), Vec::new());
+    for vector in vectors {
+        for (node, weight) in spectral_measure(operator, vector, num_products)?.spectrum.pairs() {
+            nodes.push(node);
+            weights.push(share * weight);
+        }
+    }
+    Ok(Spectrum::new(nodes, weights).map_err(stepscope_spectral::LanczosError::from)?)
+}

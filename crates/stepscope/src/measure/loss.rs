@@ -1,0 +1,69 @@
+//! Losses and accuracies over whole splits.
+
+use stepscope_types::quantity::{self, Quantity};
+use stepscope_types::{Estimate, Mode, Uncertainty};
+
+use super::objective::{Evaluation, Objective};
+use super::probe::{Measured, Probe, ProbeError, ProbePoint};
+use crate::models::Network;
+
+/// Training and test loss and accuracy. Cost: one forward pass over both splits.
+///
+/// The training set is the whole population of the training loss, so its values are exact; the test set is a
+/// sample, so its values carry standard errors.
+#[derive(Debug)]
+pub struct LossProbe {
+    train: Objective,
+    test: Objective,
+}
+
+impl LossProbe {
+    /// A probe of these two splits, whose tensors are on the plain device.
+    pub fn new(train: Objective, test: Objective) -> Self {
+        Self { train, test }
+    }
+
+    /// Evaluates a network, brought to the plain device, on the test split.
+    pub fn evaluate_test<N: Network>(&self, network: &N) -> Evaluation {
+        self.test.evaluate(&network.valid())
+    }
+}
+
+impl<N: Network> Probe<N> for LossProbe {
+    fn name(&self) -> &'static str {
+        "loss"
+    }
+
+    fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
+        let network = at.network.valid();
+        let (train, test) = (self.train.evaluate(&network), self.test.evaluate(&network));
+        Ok(vec![
+            loss(&quantity::TRAIN_LOSS, &train, Uncertainty::Exact),
+            accuracy(&quantity::TRAIN_ACCURACY, &train, Uncertainty::Exact),
+            loss(&quantity::TEST_LOSS, &test, Uncertainty::StandardError(test.standard_error())),
+            accuracy(&quantity::TEST_ACCURACY, &test, binomial_error(&test)),
+        ])
+    }
+}
+
+/// The mean loss as a measurement.
+pub fn loss(quantity: &'static Quantity, evaluation: &Evaluation, error: Uncertainty) -> Measured {
+    measured(quantity, evaluation.mean_loss(), error, evaluation)
+}
+
+/// The accuracy as a measurement.
+pub fn accuracy(quantity: &'static Quantity, evaluation: &Evaluation, error: Uncertainty) -> Measured {
+    measured(quantity, evaluation.accuracy(), error, evaluation)
+}
+
+/// √(p (1 − p) / n): the standard error of a share p of n examples.
+pub fn binomial_error(evaluation: &Evaluation) -> Uncertainty {
+    let share = evaluation.accuracy();
+    Uncertainty::StandardError((share * (1.0 - share) / evaluation.losses.len().max(1) as f64).sqrt())
+}
+
+fn measured(quantity: &'static Quantity, value: f64, error: Uncertainty, evaluation: &Evaluation) -> Measured {
+    let estimate =
+        Estimate::new(value, quantity.unit, error).over_examples(evaluation.losses.len() as u64).in_mode(Mode::Eval);
+    Measured::new(quantity, estimate)
+}

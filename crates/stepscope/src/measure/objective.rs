@@ -1,0 +1,136 @@
+//! The mean loss over a fixed set of examples: what probes measure.
+
+use burn::Tensor;
+use burn::tensor::{DType, Device};
+
+use crate::data::{Batch, Split};
+use crate::models::loss::cross_entropy;
+use crate::models::{Dual, Network, ParamLayout, Pass};
+
+/// L(θ) = (1/n) Σ_i ℓ_i(θ) over n fixed examples, held on the device in micro-batches.
+///
+/// The micro-batch size bounds memory and changes results by f64 rounding of a sum only: every micro-batch enters with
+/// its number of examples, and sums over micro-batches are f64.
+#[derive(Debug, Clone)]
+pub struct Objective {
+    micro_batches: Vec<Batch>,
+    num_examples: usize,
+}
+
+/// Loss and accuracy of a network on an [`Objective`].
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// ℓ_i of every example, in the order of the indices.
+    pub losses: Vec<f64>,
+    /// Examples whose largest logit is the label's.
+    pub num_correct: usize,
+}
+
+impl Objective {
+    /// Examples per device pass: large enough to keep matrix products efficient, small enough for caches.
+    pub const MICRO_BATCH_SIZE: usize = 512;
+
+    /// The examples of `split` at `indices`.
+    pub fn new(split: &Split, shape: [usize; 3], indices: &[u32], device: &Device, dtype: DType) -> Self {
+        Self::with_micro_batch_size(split, shape, indices, device, dtype, Self::MICRO_BATCH_SIZE)
+    }
+
+    /// As [`Objective::new`], with another micro-batch size (at least 1).
+    pub fn with_micro_batch_size(
+        split: &Split,
+        shape: [usize; 3],
+        indices: &[u32],
+        device: &Device,
+        dtype: DType,
+        micro_batch_size: usize,
+    ) -> Self {
+        let micro_batches = indices
+            .chunks(micro_batch_size.max(1))
+            .map(|chunk| Batch::gather(split, shape, chunk, device, dtype))
+            .collect();
+        Self { micro_batches, num_examples: indices.len() }
+    }
+
+    /// An objective over one batch that already lives on the device.
+    pub fn of_batch(batch: Batch) -> Self {
+        Self { num_examples: batch.len(), micro_batches: vec![batch] }
+    }
+
+    /// n.
+    pub fn num_examples(&self) -> usize {
+        self.num_examples
+    }
+
+    /// The micro-batches, each with its share of the examples.
+    pub fn micro_batches(&self) -> impl Iterator<Item = (&Batch, f64)> {
+        let total = self.num_examples.max(1) as f64;
+        self.micro_batches.iter().map(move |batch| (batch, batch.len() as f64 / total))
+    }
+
+    /// Every example's loss, and how many are classified correctly. One forward pass.
+    pub fn evaluate<N: Network>(&self, network: &N) -> Evaluation {
+        let mut evaluation = Evaluation { losses: Vec::with_capacity(self.num_examples), num_correct: 0 };
+        for batch in &self.micro_batches {
+            let logits = network.logits(Dual::constant(batch.images.clone()), &Pass::values());
+            let hits = logits.value.clone().argmax(1).reshape([batch.len()]).equal(batch.labels.clone());
+            evaluation.num_correct += hits.int().sum().into_data().iter::<i64>().sum::<i64>() as usize;
+            let losses = cross_entropy(logits, batch.labels.clone()).value;
+            evaluation.losses.extend(losses.into_data().iter::<f64>());
+        }
+        evaluation
+    }
+
+    /// L(θ) and ∇L(θ). One gradient over the n examples.
+    ///
+    /// `network` is on the tracked device with parameters that require gradients.
+    pub fn loss_and_gradient<N: Network>(&self, network: &N, layout: &ParamLayout) -> (f64, Vec<f64>) {
+        let mut gradient = vec![0.0; layout.num_params()];
+        let mut loss = 0.0;
+        for (batch, share) in self.micro_batches() {
+            let mean = mean_loss(network, batch, &Pass::values()).value;
+            loss += share * scalar(&mean);
+            let part = layout.gradient(network, &mut mean.backward());
+            accumulate(&mut gradient, &part, share);
+        }
+        (loss, gradient)
+    }
+}
+
+impl Evaluation {
+    /// The mean loss, in nats.
+    pub fn mean_loss(&self) -> f64 {
+        self.losses.iter().sum::<f64>() / self.losses.len().max(1) as f64
+    }
+
+    /// Standard deviation of an example's loss over the root of their number: the standard error of the mean, where the
+    /// examples are a sample (a test set) and not the whole population.
+    pub fn standard_error(&self) -> f64 {
+        let count = self.losses.len() as f64;
+        let mean = self.mean_loss();
+        let variance = self.losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+        (variance / count.max(1.0)).sqrt()
+    }
+
+    /// Share of examples classified correctly.
+    pub fn accuracy(&self) -> f64 {
+        self.num_correct as f64 / self.losses.len().max(1) as f64
+    }
+}
+
+/// The mean loss of a batch with its tangent along the pass.
+pub fn mean_loss<N: Network>(network: &N, batch: &Batch, pass: &Pass) -> Dual<1> {
+    let logits = network.logits(Dual::constant(batch.images.clone()), pass);
+    cross_entropy(logits, batch.labels.clone()).linear(Tensor::mean)
+}
+
+/// A one-element tensor's number.
+pub fn scalar(tensor: &Tensor<1>) -> f64 {
+    tensor.to_data().iter::<f64>().next().unwrap_or(f64::NAN)
+}
+
+/// out += factor · part.
+pub(super) fn accumulate(out: &mut [f64], part: &[f64], factor: f64) {
+    for (out, part) in out.iter_mut().zip(part) {
+        *out += factor * part;
+    }
+}

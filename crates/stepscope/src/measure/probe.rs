@@ -1,0 +1,65 @@
+//! What every probe is: something that looks at a network between two steps and leaves no trace.
+
+use stepscope_spectral::LanczosError;
+use stepscope_types::quantity::Quantity;
+use stepscope_types::{Reading, Step};
+use thiserror::Error;
+
+use super::curvature::ProductError;
+use crate::models::ParamLayout;
+
+/// A measurement that plugs into the training loop.
+///
+/// The network is borrowed and comes back untouched: parameters, normalisation statistics, the run's random
+/// streams and the optimizer's state are bit-identical before and after (a test holds every probe to it). What a
+/// probe draws, it draws from its own stream; what it remembers (a warm start) is its own state.
+pub trait Probe<N> {
+    /// Name of the probe in messages and cost tables.
+    fn name(&self) -> &'static str;
+
+    /// Measures at this point.
+    ///
+    /// # Errors
+    /// [`ProbeError`] where measuring is impossible. A quantity that merely cannot be resolved is a
+    /// [`Reading::Unresolved`], not an error.
+    fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError>;
+}
+
+/// Where a probe measures.
+#[derive(Debug, Clone, Copy)]
+pub struct ProbePoint<'a, N> {
+    /// The network on the tracked device.
+    pub network: &'a N,
+    /// Its parameters as a vector.
+    pub layout: &'a ParamLayout,
+    /// Updates applied so far.
+    pub step: Step,
+    /// The learning rate of the coming step.
+    pub learning_rate: f64,
+    /// The momentum of the coming step.
+    pub momentum: f64,
+}
+
+/// One quantity that a probe measured.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// Which quantity.
+    pub quantity: &'static Quantity,
+    /// Its value with its doubt, or why there is none.
+    pub reading: Reading,
+}
+
+impl Measured {
+    /// A quantity with its reading.
+    pub fn new(quantity: &'static Quantity, reading: impl Into<Reading>) -> Self {
+        Self { quantity, reading: reading.into() }
+    }
+}
+
+/// Measuring is impossible here.
+#[derive(Debug, Error)]
+pub enum ProbeError {
+    /// The Krylov iteration could not go on.
+    #[error("the sharpness probe stopped: {0}")]
+    Lanczos(#[from] LanczosError<ProductError>),
+}

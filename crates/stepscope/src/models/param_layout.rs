@@ -1,0 +1,169 @@
+//! The flat view of a network's parameters: module <-> vector.
+
+use burn::Tensor;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{DType, Device, Gradients, TensorData};
+
+use super::Pass;
+
+/// Where every parameter of a network stands in one flat vector, in the order in which Burn visits the module.
+///
+/// Vectors are f64 on the host whatever the network's precision and device: inner products of probes are then
+/// exact to f64 rounding and do not depend on the device. Narrowing to f32 happens where a vector enters the
+/// network.
+#[derive(Debug, Clone)]
+pub struct ParamLayout {
+    entries: Vec<Entry>,
+    num_params: usize,
+    // Of the first parameter; a network lives on one device in one precision.
+    device: Device,
+    dtype: DType,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    id: ParamId,
+    path: String,
+    offset: usize,
+    len: usize,
+}
+
+impl ParamLayout {
+    /// The layout of `module`.
+    pub fn of<M: Module>(module: &M) -> Self {
+        let mut visitor = Collect::default();
+        module.visit(&mut visitor);
+        let (device, dtype) = visitor.home.unwrap_or_else(|| (Device::default(), DType::F32));
+        let num_params = visitor.entries.last().map_or(0, |last| last.offset + last.len);
+        Self { entries: visitor.entries, num_params, device, dtype }
+    }
+
+    /// D: the number of scalar parameters.
+    pub fn num_params(&self) -> usize {
+        self.num_params
+    }
+
+    /// Path and range of every parameter: `layers.0.weight`, `0..8192`.
+    pub fn ranges(&self) -> impl Iterator<Item = (&str, std::ops::Range<usize>)> {
+        self.entries.iter().map(|entry| (entry.path.as_str(), entry.offset..entry.offset + entry.len))
+    }
+
+    /// θ as a vector.
+    pub fn values<M: Module>(&self, module: &M) -> Vec<f64> {
+        let mut visitor = Values { out: Vec::with_capacity(self.num_params) };
+        module.visit(&mut visitor);
+        visitor.out
+    }
+
+    /// The network with parameters `values`, in its own precision and on its own device.
+    ///
+    /// `values` has [`ParamLayout::num_params`] entries; parameters beyond its end keep their value.
+    pub fn assign<M: Module>(&self, module: M, values: &[f64]) -> M {
+        module.map(&mut Assign { values, layout: self })
+    }
+
+    /// The gradient of a backward pass as a vector; parameters the loss does not depend on get zeros.
+    pub fn gradient<M: Module>(&self, module: &M, gradients: &mut Gradients) -> Vec<f64> {
+        let mut visitor = TakeGradient { out: Vec::with_capacity(self.num_params), gradients };
+        module.visit(&mut visitor);
+        visitor.out
+    }
+
+    /// A forward pass along `direction`, rounded to the network's precision.
+    ///
+    /// `direction` has [`ParamLayout::num_params`] entries.
+    pub fn pass_along(&self, direction: &[f64]) -> Pass {
+        let parts = self.entries.iter().filter_map(|entry| {
+            let part = direction.get(entry.offset..entry.offset + entry.len)?;
+            Some((entry.id, tensor(part, &self.device, self.dtype)))
+        });
+        Pass::along(parts.collect())
+    }
+
+    fn part<'a>(&self, id: ParamId, values: &'a [f64]) -> Option<&'a [f64]> {
+        let entry = self.entries.iter().find(|entry| entry.id == id)?;
+        values.get(entry.offset..entry.offset + entry.len)
+    }
+}
+
+/// A vector as a tensor of that precision, rounded on the host.
+fn tensor(values: &[f64], device: &Device, dtype: DType) -> Tensor<1> {
+    let data = match dtype {
+        DType::F64 => TensorData::new(values.to_vec(), [values.len()]),
+        _ => TensorData::new(values.iter().map(|&v| v as f32).collect::<Vec<f32>>(), [values.len()]),
+    };
+    Tensor::from_data(data, (device, dtype))
+}
+
+/// Appends a tensor's elements, widened to f64.
+fn extend<const D: usize>(out: &mut Vec<f64>, tensor: Tensor<D>) {
+    let data = tensor.into_data();
+    match data.as_slice::<f32>() {
+        Ok(values) => out.extend(values.iter().map(|&v| f64::from(v))),
+        Err(_) => out.extend(data.iter::<f64>()),
+    }
+}
+
+#[derive(Default)]
+struct Collect {
+    entries: Vec<Entry>,
+    path: Vec<String>,
+    home: Option<(Device, DType)>,
+}
+
+impl ModuleVisitor for Collect {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        self.home.get_or_insert_with(|| (value.device(), value.dtype()));
+        let offset = self.entries.last().map_or(0, |last| last.offset + last.len);
+        self.entries.push(Entry { id: param.id, path: self.path.join("."), offset, len: value.shape().num_elements() });
+    }
+
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+}
+
+struct Values {
+    out: Vec<f64>,
+}
+
+impl ModuleVisitor for Values {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        extend(&mut self.out, param.val());
+    }
+}
+
+struct TakeGradient<'a> {
+    out: Vec<f64>,
+    gradients: &'a mut Gradients,
+}
+
+impl ModuleVisitor for TakeGradient<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        match value.grad_remove(self.gradients) {
+            Some(gradient) => extend(&mut self.out, gradient),
+            None => self.out.extend(std::iter::repeat_n(0.0, value.shape().num_elements())),
+        }
+    }
+}
+
+struct Assign<'a> {
+    values: &'a [f64],
+    layout: &'a ParamLayout,
+}
+
+impl ModuleMapper for Assign<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(part) = self.layout.part(param.id, self.values) else { return param };
+        param.map(|old| {
+            let new = tensor(part, &old.device(), old.dtype()).reshape(old.shape());
+            new.set_require_grad(old.is_require_grad())
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! A vector in weight space that lives where the network lives.
+
+use std::collections::HashMap;
+
+use burn::Tensor;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::Gradients;
+
+/// One flat tensor for each parameter of a network: a gradient, a velocity, a direction, an average.
+///
+/// Tensors are plain (they record nothing for a backward pass). Use [`ParamLayout`](super::ParamLayout) instead
+/// where a vector on the host in f64 is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct ParamTensors {
+    tensors: HashMap<ParamId, Tensor<1>>,
+}
+
+impl ParamTensors {
+    /// θ of `module`. Shares memory with the module until either changes.
+    pub fn values<M: Module>(module: &M) -> Self {
+        let mut visitor = Take { tensors: HashMap::new(), gradients: None };
+        module.visit(&mut visitor);
+        Self { tensors: visitor.tensors }
+    }
+
+    /// The gradient that a backward pass left for every parameter of `module`; parameters without one are left out.
+    pub fn gradient<M: Module>(module: &M, gradients: &mut Gradients) -> Self {
+        let mut visitor = Take { tensors: HashMap::new(), gradients: Some(gradients) };
+        module.visit(&mut visitor);
+        Self { tensors: visitor.tensors }
+    }
+
+    /// The part that belongs to a parameter.
+    pub fn get(&self, id: ParamId) -> Option<&Tensor<1>> {
+        self.tensors.get(&id)
+    }
+
+    /// self ← scale · self + factor · other. Parameters that only `other` has are taken over, scaled.
+    pub fn scale_and_add(&mut self, scale: f64, factor: f64, other: &Self) {
+        for (id, addend) in &other.tensors {
+            let addend = if factor == 1.0 { addend.clone() } else { addend.clone() * factor };
+            let sum = match self.tensors.remove(id) {
+                Some(own) if scale == 1.0 => own + addend,
+                Some(own) => own * scale + addend,
+                None => addend,
+            };
+            self.tensors.insert(*id, sum);
+        }
+    }
+
+    /// The network at θ + factor · self.
+    pub fn displace<M: Module>(&self, module: M, factor: f64) -> M {
+        module.map(&mut Replace { with: self, factor: Some(factor) })
+    }
+
+    /// The network at these values. Parameters that are not in the vector keep theirs.
+    pub fn assign_to<M: Module>(&self, module: M) -> M {
+        module.map(&mut Replace { with: self, factor: None })
+    }
+
+    /// ‖self‖, accumulated in f64 over the parameters' own sums of squares.
+    pub fn norm(&self) -> f64 {
+        // Sorted, because the order of a hash map differs from run to run and sums depend on it.
+        let mut squares: Vec<f64> =
+            self.tensors.values().map(|tensor| tensor.to_data().iter::<f64>().map(|v| v * v).sum::<f64>()).collect();
+        squares.sort_by(f64::total_cmp);
+        squares.iter().sum::<f64>().sqrt()
+    }
+}
+
+impl FromIterator<(ParamId, Tensor<1>)> for ParamTensors {
+    fn from_iter<I: IntoIterator<Item = (ParamId, Tensor<1>)>>(parts: I) -> Self {
+        Self { tensors: parts.into_iter().collect() }
+    }
+}
+
+struct Take<'a> {
+    tensors: HashMap<ParamId, Tensor<1>>,
+    gradients: Option<&'a mut Gradients>,
+}
+
+impl ModuleVisitor for Take<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        let count = value.shape().num_elements();
+        let taken = match &mut self.gradients {
+            Some(gradients) => value.grad_remove(gradients),
+            None => Some(plain(value)),
+        };
+        if let Some(tensor) = taken {
+            self.tensors.insert(param.id, tensor.reshape([count]));
+        }
+    }
+}
+
+struct Replace<'a> {
+    with: &'a ParamTensors,
+    factor: Option<f64>,
+}
+
+impl ModuleMapper for Replace<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(with) = self.with.get(param.id).cloned() else { return param };
+        param.map(|old| {
+            let (tracked, requires_grad) = (old.is_autodiff(), old.is_require_grad());
+            let part = with.reshape(old.shape());
+            let new = match self.factor {
+                Some(factor) => plain(old) + part * factor,
+                None => part,
+            };
+            if tracked { Tensor::from_inner(new).set_require_grad(requires_grad) } else { new }
+        })
+    }
+}
+
+/// The tensor without what a backward pass would need.
+fn plain<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    if tensor.is_autodiff() { tensor.inner() } else { tensor }
+}

@@ -1,0 +1,62 @@
+//! SimpleCNN, the small convolutional network of *The Break-Even Point* (`curvature`, section 2.5).
+
+use burn::module::Module;
+use stepscope_types::spec::Activation;
+
+use super::init::WeightInit;
+use super::layers::{Conv2d, Linear, activation, pooling};
+use super::{Dual, Network, Pass};
+
+/// conv 32 same - conv 32 valid - max-pool 2 - conv 64 same - conv 64 valid - max-pool 2 - dense 128 - dense
+/// classes, kernels 3x3, a nonlinearity after every layer but the last. 361,898 parameters for 3x32x32 inputs
+/// and 10 classes.
+#[derive(Module, Debug)]
+pub struct SimpleCnn {
+    conv1: Conv2d,
+    conv2: Conv2d,
+    conv3: Conv2d,
+    conv4: Conv2d,
+    dense1: Linear,
+    dense2: Linear,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl SimpleCnn {
+    /// Smallest rows and columns that leave something after two valid convolutions and two poolings.
+    pub const SMALLEST_SIDE: usize = 10;
+
+    /// A network for `[channels, rows, columns]` images. Rows and columns must be at least
+    /// [`SimpleCnn::SMALLEST_SIDE`]; [`Model::new`](super::Model::new) checks.
+    pub fn new(
+        [channels, rows, columns]: [usize; 3],
+        classes: usize,
+        activation: Activation,
+        init: &mut WeightInit,
+    ) -> Self {
+        // A valid 3x3 convolution takes 2 off a side, pooling halves it (rounding down); twice.
+        let side = |side: usize| ((side - 2) / 2 - 2) / 2;
+        Self {
+            conv1: Conv2d::new([channels, 32], 3, init).with_padding(1),
+            conv2: Conv2d::new([32, 32], 3, init),
+            conv3: Conv2d::new([32, 64], 3, init).with_padding(1),
+            conv4: Conv2d::new([64, 64], 3, init),
+            dense1: Linear::new(64 * side(rows) * side(columns), 128, init),
+            dense2: Linear::new(128, classes, init),
+            activation,
+        }
+    }
+}
+
+impl Network for SimpleCnn {
+    fn logits(&self, images: Dual<4>, pass: &Pass) -> Dual<2> {
+        let act = |x: Dual<4>| activation::apply(self.activation, x);
+        let batch = images.value.dims()[0] as i32;
+        let x = act(self.conv1.forward(images, pass));
+        let x = pooling::max_pool2d(act(self.conv2.forward(x, pass)), 2);
+        let x = act(self.conv3.forward(x, pass));
+        let x = pooling::max_pool2d(act(self.conv4.forward(x, pass)), 2);
+        let x = self.dense1.forward(x.linear(|x| x.reshape([batch, -1])), pass);
+        self.dense2.forward(activation::apply(self.activation, x), pass)
+    }
+}

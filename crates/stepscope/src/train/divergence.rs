@@ -1,0 +1,80 @@
+//! When a run is given up.
+
+use stepscope_types::{Step, StopReason};
+
+/// Watches mini-batch losses. A run has diverged when a loss is not finite, or when `patience` losses in a row are
+/// `factor` times the first one or more: one high batch is noise, twenty are not.
+#[derive(Debug, Clone)]
+pub struct DivergenceWatch {
+    first_loss: Option<f64>,
+    in_a_row: u64,
+    last_good_step: Step,
+}
+
+impl DivergenceWatch {
+    /// Losses in a row that must be too high.
+    pub const PATIENCE: u64 = 20;
+    /// How far above the first loss is too high.
+    pub const FACTOR: f64 = 10.0;
+
+    /// A watch that has seen nothing.
+    pub fn new() -> Self {
+        Self { first_loss: None, in_a_row: 0, last_good_step: Step(0) }
+    }
+
+    /// Takes in the loss of `step`'s batch; the reason to stop, if this is one.
+    pub fn observe(&mut self, step: Step, loss: f64, learning_rate: f64) -> Option<StopReason> {
+        let first = *self.first_loss.get_or_insert(loss);
+        let advice = || format!("learning rate {learning_rate} is past what the loss bears here; try a third of it");
+        if !loss.is_finite() {
+            return Some(self.diverged(format!("the mini-batch loss is {loss}: {}", advice())));
+        }
+        if loss < Self::FACTOR * first {
+            (self.in_a_row, self.last_good_step) = (0, step);
+            return None;
+        }
+        self.in_a_row += 1;
+        (self.in_a_row >= Self::PATIENCE).then(|| {
+            self.diverged(format!(
+                "{} mini-batch losses in a row are {} times the first one ({first:.3}) or more, now {loss:.3}: {}",
+                Self::PATIENCE,
+                Self::FACTOR,
+                advice()
+            ))
+        })
+    }
+
+    fn diverged(&self, message: String) -> StopReason {
+        StopReason::Diverged { last_good_step: self.last_good_step, message }
+    }
+}
+
+impl Default for DivergenceWatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_that_is_not_finite_ends_the_run_at_once_and_names_the_last_good_step() {
+        let mut watch = DivergenceWatch::new();
+        assert_eq!(watch.observe(Step(0), 2.3, 0.1), None);
+        assert_eq!(watch.observe(Step(1), 2.0, 0.1), None);
+        let reason = watch.observe(Step(2), f64::NAN, 0.1);
+        assert!(matches!(reason, Some(StopReason::Diverged { last_good_step: Step(1), .. })), "{reason:?}");
+    }
+
+    #[test]
+    fn one_high_loss_is_forgiven_and_twenty_are_not() {
+        let mut watch = DivergenceWatch::new();
+        watch.observe(Step(0), 1.0, 0.1);
+        assert_eq!(watch.observe(Step(1), 50.0, 0.1), None);
+        assert_eq!(watch.observe(Step(2), 1.0, 0.1), None);
+        let ended = (3..40).find(|&step| watch.observe(Step(step), 50.0, 0.1).is_some());
+        assert_eq!(ended, Some(22), "twenty in a row: steps 3 to 22");
+    }
+}

@@ -1,0 +1,16 @@
+//! The training loop, its events, and what it needs.
+
+mod averaging;
+mod divergence;
+mod event;
+mod plan;
+mod run;
+mod run_loop;
+mod schedule;
+
+pub use divergence::DivergenceWatch;
+pub use event::{Event, FanOut, MemorySink, Sink, SinkError};
+pub use plan::{Plan, PlanError};
+pub use run::{Run, RunError};
+pub use run_loop::{Outcome, ScheduledProbe, TrainError, TrainingLoop};
+pub use schedule::Due;

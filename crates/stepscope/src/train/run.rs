@@ -1,0 +1,174 @@
+//! A run from its specification: the pieces put together.
+
+use burn::tensor::{DType, Device};
+use stepscope_spectral::random::RandomStream;
+use stepscope_types::{Manifest, ModelManifest, RunSpec, Seeds, Software};
+use thiserror::Error;
+
+use super::event::Sink;
+use super::plan::{Plan, PlanError};
+use super::run_loop::{Outcome, ScheduledProbe, TrainError, TrainingLoop};
+use super::schedule::Due;
+use crate::backend::{BURN_VERSION, Backend};
+use crate::control::{LearningRateSource, Sgd};
+use crate::data::{Dataset, SamplingError, Split, WithReplacement, probe_subset, sampler};
+use crate::measure::{LossProbe, NoiseProbe, Objective, SharpnessProbe};
+use crate::models::{Model, ModelError, ParamLayout};
+
+/// A run that could not start or not go on.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The specification and the data do not go together.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The network does not fit the data.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The examples cannot be drawn as asked.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// The loop stopped.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
+
+impl RunError {
+    /// Whether the specification is at fault, and not something that happened while running.
+    pub fn is_bad_input(&self) -> bool {
+        !matches!(self, Self::Train(_))
+    }
+}
+
+/// A specification with its data, checked: everything is ready but nothing has been trained or written.
+#[derive(Debug)]
+pub struct Run<'a> {
+    spec: &'a RunSpec,
+    dataset: &'a Dataset,
+    backend: Backend,
+    plan: Plan,
+    network: Model,
+}
+
+impl<'a> Run<'a> {
+    /// Checks that specification, data and network go together, and draws the initial weights.
+    ///
+    /// # Errors
+    /// [`RunError`] where they do not; [`RunError::is_bad_input`] is then true.
+    pub fn prepare(spec: &'a RunSpec, dataset: &'a Dataset) -> Result<Self, RunError> {
+        let plan = Plan::new(spec, dataset.train.num_examples() as u64)?;
+        let backend = Backend::cpu(spec.model.precision);
+        let random = RandomStream::named(spec.seeds.init_seed(), "initial weights");
+        let network = Model::new(&spec.model, dataset.shape, dataset.num_classes, random, &backend)?;
+        Ok(Self { spec, dataset, backend, plan, network })
+    }
+
+    /// The lengths of the run in steps.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What `run.json` says. `started_unix_seconds` is the time now: the library reads no calendar.
+    pub fn manifest(&self, started_unix_seconds: u64) -> Manifest {
+        let seeds = &self.spec.seeds;
+        Manifest {
+            format: Manifest::FORMAT,
+            name: self.spec.name.clone(),
+            process: "training".to_owned(),
+            spec: self.spec.clone(),
+            seeds: Seeds {
+                root: seeds.root,
+                init: Some(seeds.init_seed()),
+                data: Some(seeds.data_seed()),
+                probe: Some(seeds.probe_seed()),
+            },
+            data: self.dataset.manifest(),
+            model: ModelManifest {
+                description: describe(self.spec, self.dataset),
+                num_params: ParamLayout::of(&self.network).num_params() as u64,
+            },
+            software: Software {
+                stepscope: env!("CARGO_PKG_VERSION").to_owned(),
+                burn: BURN_VERSION.to_owned(),
+                device: self.backend.description(),
+                threads: self.backend.threads(),
+            },
+            started_unix_seconds,
+        }
+    }
+
+    /// Trains, with the probes of the specification and those of `extra`, and tells `sink` everything.
+    ///
+    /// # Errors
+    /// [`RunError::Train`] where a sink or a probe fails. Divergence is an outcome, not an error.
+    pub fn train(self, extra: Vec<ScheduledProbe<'_, Model>>, sink: &mut dyn Sink) -> Result<Outcome<Model>, RunError> {
+        let Self { spec, dataset, backend, plan, network } = self;
+        let (num_train, seeds) = (dataset.train.num_examples(), spec.seeds);
+        let (plain, tracked, dtype) = (backend.plain(), backend.tracked(), backend.dtype());
+        let probe_random = |name| RandomStream::named(seeds.probe_seed(), name);
+
+        let mut loss_probe = LossProbe::new(
+            whole(&dataset.train, dataset.shape, &plain, dtype),
+            whole(&dataset.test, dataset.shape, &plain, dtype),
+        );
+        let examples = spec.measure.examples.min(num_train as u64);
+        let subset = probe_subset(num_train, examples, seeds.probe_seed())?;
+        let on_subset = Objective::new(&dataset.train, dataset.shape, &subset, &tracked, dtype);
+        let mut sharpness = SharpnessProbe::new(on_subset, &spec.measure, probe_random("sharpness"));
+        let mut noise = NoiseProbe::new(dataset, &spec.measure, tracked.clone(), dtype, probe_random("gradient noise"));
+        let due = || Due::Every(plan.measure_every);
+        let mut probes: Vec<ScheduledProbe<'_, Model>> = Vec::new();
+        if spec.measure.enabled {
+            probes.push(ScheduledProbe { probe: &mut loss_probe, due: due() });
+            probes.push(ScheduledProbe { probe: &mut sharpness, due: due() });
+            probes.push(ScheduledProbe { probe: &mut noise, due: due() });
+        }
+        // Field by field, so that the longer borrow of the caller's probes may shrink to that of the ones above.
+        probes.extend(extra.into_iter().map(|ScheduledProbe { probe, due }| ScheduledProbe { probe, due }));
+
+        let batch_size = spec.train.batch_size;
+        let training_loop = TrainingLoop {
+            dataset,
+            device: tracked,
+            dtype,
+            plan,
+            sampler: sampler(spec.train.sampling, num_train, batch_size, seeds.data_seed())?,
+            // Apart from the training stream, so that measuring the learning rate does not change the order of the examples.
+            line_sampler: Box::new(WithReplacement::new(num_train, batch_size, seeds.probe_seed())?),
+            optimizer: Sgd::new(spec.optimizer.momentum),
+            momentum: spec.optimizer.momentum.get(),
+            learning_rate: LearningRateSource::new(spec, plan.line_search_every),
+            probes,
+            average_test: spec.average.enabled.then(|| whole(&dataset.test, dataset.shape, &plain, dtype)),
+        };
+        Ok(training_loop.run(network, sink)?)
+    }
+}
+
+/// Every example of a split.
+fn whole(split: &Split, shape: [usize; 3], device: &Device, dtype: DType) -> Objective {
+    let indices: Vec<u32> = (0..split.num_examples() as u32).collect();
+    Objective::new(split, shape, &indices, device, dtype)
+}
+
+/// The network in a line: `mlp 64-128-64-10 relu`.
+fn describe(spec: &RunSpec, dataset: &Dataset) -> String {
+    use stepscope_types::spec::ModelKind;
+    let activation = word(&spec.model.activation);
+    match spec.model.kind {
+        ModelKind::Mlp => {
+            let inputs = dataset.shape.iter().product::<usize>() as u64;
+            let widths = [vec![inputs], spec.model.hidden_widths(), vec![dataset.num_classes as u64]].concat();
+            let widths: Vec<String> = widths.iter().map(u64::to_string).collect();
+            format!("mlp {} {activation}", widths.join("-"))
+        }
+        ModelKind::SimpleCnn => {
+            let [channels, rows, columns] = dataset.shape;
+            format!("simple-cnn {channels}x{rows}x{columns}-{} {activation}", dataset.num_classes)
+        }
+    }
+}
+
+/// The word that a specification uses for a choice.
+fn word<T: serde::Serialize>(choice: &T) -> String {
+    serde_json::to_value(choice).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
