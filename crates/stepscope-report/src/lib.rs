@@ -11,16 +11,19 @@
 //! # Ok::<(), stepscope_report::LoadError>(())
 //! ```
 
+pub mod advice;
 pub mod number;
 mod page;
 mod run;
 pub mod statistics;
 mod story;
+mod summary;
 mod table;
 
 pub use page::Page;
 pub use run::{LoadError, Point, Run, Series};
 pub use story::Story;
+pub use summary::{Number, RunSummary, summary_table};
 pub use table::{Align, Table};
 
 #[cfg(test)]

@@ -1,0 +1,100 @@
+//! Every command and flag, once.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Measures, predicts and controls what the step does in mini-batch SGD: learning rate, batch size, momentum, averaging.
+#[derive(Debug, Parser)]
+#[command(name = "stepscope", version, about, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Find a learning rate on real data: four runs, measured, predicted, averaged, with a report (under a minute)
+    Quickstart(QuickstartArguments),
+    /// Train one run from a specification
+    Train(TrainArguments),
+    /// Write one self-contained page about one or more runs
+    Report(ReportArguments),
+    /// Say which data sets there are
+    Data {
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Print a specification with every key and its default, or its JSON Schema for editors
+    Spec(SpecArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuickstartArguments {
+    /// Folder for the runs and the report
+    #[arg(long, default_value = "stepscope-quickstart", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Data set: optdigits, fashion14, or a folder with the four IDX files
+    #[arg(long, default_value = "optdigits", value_name = "NAME")]
+    pub(crate) data: String,
+    /// Seed of initial weights, order of examples and probes
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Replace the runs of an earlier quickstart in the same folder
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArguments {
+    /// The specification, a TOML file (`stepscope spec` prints one)
+    #[arg(value_name = "SPEC")]
+    pub(crate) spec: PathBuf,
+    /// Change a key of the specification: --set optimizer.learning_rate=0.2
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Folder of the run [default: runs/<name>]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace a run that the folder already holds
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArguments {
+    /// Folders of runs, or folders that hold such folders
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// The page to write [default: report.html in the first folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// List the embedded data sets, with sizes, sources and licences
+    List {
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SpecArguments {
+    /// Print the JSON Schema instead
+    #[arg(long)]
+    pub(crate) schema: bool,
+}
+
+/// How results are printed: `text` for people, `json` for programs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    #[default]
+    Text,
+    Json,
+}

@@ -1,0 +1,41 @@
+//! `stepscope report DIR...`: one page about one or more runs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use stepscope_report::advice::advise;
+use stepscope_report::{Page, Run};
+
+use crate::args::ReportArguments;
+use crate::commands::print;
+use crate::failure::Failure;
+
+pub(super) fn run(arguments: &ReportArguments) -> Result<(), Failure> {
+    let mut runs = Vec::new();
+    for folder in &arguments.folders {
+        for found in Run::discover(folder).map_err(Failure::bad_input)? {
+            runs.push(Run::load(&found).map_err(Failure::bad_input)?);
+        }
+    }
+    let first = &arguments.folders[0];
+    let path = arguments.out.clone().unwrap_or_else(|| first.join("report.html"));
+    let title = first.canonicalize().ok().and_then(|path| path.file_name().map(|name| name.display().to_string()));
+    let page = write(&path, &title.unwrap_or_else(|| "runs".to_owned()), &runs)?;
+    print(&page.display().to_string())
+}
+
+/// Writes the page about `runs` to `path`, whole or not at all; gives back where it is.
+pub(crate) fn write(path: &Path, title: &str, runs: &[Run]) -> Result<PathBuf, Failure> {
+    let advice = advise(runs);
+    let html = Page::new(title).story(advice.story).runs(runs).references(advice.references).render();
+    let temporary = path.with_extension("html.tmp");
+    std::fs::write(&temporary, html)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .with_context(|| format!("{}: cannot write the page", path.display()))
+        .map_err(|error| {
+            // What was half written must not stay.
+            let _ = std::fs::remove_file(&temporary);
+            Failure::Failed(error)
+        })?;
+    Ok(path.to_owned())
+}

@@ -1,0 +1,42 @@
+//! How the program ends when it cannot do what it was asked.
+
+use std::process::ExitCode;
+
+/// Why a command stopped.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The input is at fault: exit status 2. Nothing was written.
+    BadInput(anyhow::Error),
+    /// The input is in order and something went wrong: exit status 1. What was recorded so far is intact.
+    Failed(anyhow::Error),
+}
+
+impl Failure {
+    /// Bad input from any error.
+    pub(crate) fn bad_input(error: impl Into<anyhow::Error>) -> Self {
+        Self::BadInput(error.into())
+    }
+
+    /// A failure from any error.
+    pub(crate) fn failed(error: impl Into<anyhow::Error>) -> Self {
+        Self::Failed(error.into())
+    }
+
+    /// Says what is wrong on stderr, in one message, and gives the exit status.
+    pub(crate) fn report(&self) -> ExitCode {
+        let (error, status) = match self {
+            Self::BadInput(error) => (error, 2),
+            Self::Failed(error) => (error, 1),
+        };
+        // A reader that went away (`stepscope ... | head`) is no failure of ours and wants no message.
+        let pipe_closed = error
+            .chain()
+            .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+            .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe);
+        if pipe_closed {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("error: {error:#}");
+        ExitCode::from(status)
+    }
+}

@@ -1,0 +1,24 @@
+//! The program `stepscope`: experiments on the step of mini-batch SGD, from the command line.
+
+mod args;
+mod commands;
+mod execute;
+mod failure;
+mod progress;
+mod quickstart;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+// Measured against the system's allocator in `docs/performance.md`: training steps allocate and free tensors all the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = args::Arguments::parse();
+    match commands::dispatch(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

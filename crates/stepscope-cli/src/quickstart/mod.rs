@@ -1,0 +1,97 @@
+//! `stepscope quickstart`: find a learning rate on real data, and see why.
+
+mod plan;
+
+use std::path::Path;
+
+use serde::Serialize;
+use stepscope::data::Dataset;
+use stepscope::measure::LocalQuadraticProbe;
+use stepscope::predict::predict_run;
+use stepscope::train::{Due, Plan, ScheduledProbe};
+use stepscope::types::RunSpec;
+use stepscope_report::advice::advise;
+use stepscope_report::{Run, RunSummary, summary_table};
+
+use crate::args::{Format, QuickstartArguments};
+use crate::commands::{print, print_json, report};
+use crate::execute::{execute, load, write_run};
+use crate::failure::Failure;
+
+/// What `--format json` prints.
+#[derive(Serialize)]
+struct Summary<'a> {
+    learning_rate: Option<f64>,
+    best_run: Option<String>,
+    headline: &'a str,
+    paragraphs: &'a [String],
+    runs: &'a [RunSummary],
+    report: &'a Path,
+}
+
+/// Trains, measures, predicts, averages, and writes and names a page.
+pub(crate) fn run(arguments: &QuickstartArguments) -> Result<(), Failure> {
+    let specs = plan::specs(&arguments.data, arguments.seed);
+    let dataset = load(&specs[0])?;
+    let folders: Vec<_> = specs.iter().map(|spec| arguments.out.join(&spec.name)).collect();
+    for (spec, folder) in specs.iter().zip(&folders) {
+        if spec.name == plan::GOOD {
+            train_and_predict(spec, &dataset, folder, arguments)?;
+        } else {
+            execute(spec, &dataset, folder, arguments.force, Vec::new())?;
+        }
+    }
+    let mut runs = Vec::new();
+    for folder in folders.iter().chain([&arguments.out.join(plan::PREDICTED)]) {
+        runs.push(Run::load(folder).map_err(Failure::failed)?);
+    }
+    let title = format!("Quickstart on {}", dataset.name);
+    let page = report::write(&arguments.out.join("report.html"), &title, &runs)?;
+    show(&runs, &page, arguments.format)
+}
+
+/// The good run, with a probe that measures the quadratic from which the rest of the run is predicted.
+fn train_and_predict(
+    spec: &RunSpec,
+    dataset: &Dataset,
+    folder: &Path,
+    arguments: &QuickstartArguments,
+) -> Result<(), Failure> {
+    let lengths = Plan::new(spec, dataset.train.num_examples() as u64).map_err(Failure::bad_input)?;
+    let mut probe = LocalQuadraticProbe::on_training_set(spec, dataset);
+    let due = Due::Once(plan::predict_from(&lengths));
+    let extra = vec![ScheduledProbe { probe: &mut probe, due }];
+    let (manifest, _) = execute(spec, dataset, folder, arguments.force, extra)?;
+    if let Some((start, quadratic)) = probe.quadratic() {
+        let predicted =
+            predict_run(plan::PREDICTED, &manifest, &lengths, quadratic, *start).map_err(Failure::failed)?;
+        let folder = arguments.out.join(plan::PREDICTED);
+        write_run(&folder, arguments.force, &predicted.manifest, &predicted.records)?;
+    }
+    Ok(())
+}
+
+fn show(runs: &[Run], page: &Path, format: Format) -> Result<(), Failure> {
+    let summaries: Vec<RunSummary> = runs.iter().map(RunSummary::of).collect();
+    let advice = advise(runs);
+    match format {
+        Format::Json => print_json(&Summary {
+            learning_rate: advice.learning_rate,
+            best_run: advice.best_run,
+            headline: &advice.story.headline,
+            paragraphs: &advice.story.paragraphs,
+            runs: &summaries,
+            report: page,
+        }),
+        Format::Text => {
+            let trained: Vec<RunSummary> = summaries.into_iter().filter(|run| !run.is_prediction()).collect();
+            let words = advice.story.paragraphs.join("\n\n");
+            print(&format!(
+                "{}\n\n{} {words}\n\nOpen the report in a browser: {}",
+                summary_table(&trained),
+                advice.story.headline,
+                page.display()
+            ))
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The runs of the quickstart.
+
+use stepscope::train::Plan;
+use stepscope::types::spec::LearningRateSpec;
+use stepscope::types::{LearningRate, RunSpec, Seeds};
+
+/// Name of the run whose learning rate was set well by hand.
+pub(super) const GOOD: &str = "good";
+/// Name of the predicted run.
+pub(super) const PREDICTED: &str = "good-predicted";
+
+/// Three learning rates set by hand - too small, good, past the stability limit - and one that is measured, all with the
+/// same seeds, so that they differ in nothing else.
+pub(super) fn specs(data: &str, seed: u64) -> Vec<RunSpec> {
+    let spec = |name: &str, learning_rate: LearningRateSpec| {
+        let mut spec = RunSpec::with_learning_rate(learning_rate);
+        name.clone_into(&mut spec.name);
+        data.clone_into(&mut spec.data.name);
+        spec.seeds = Seeds::from_root(seed);
+        spec
+    };
+    let by_hand = [("too-small", 0.005), (GOOD, 0.1), ("too-large", 2.0)];
+    let mut specs: Vec<RunSpec> = by_hand
+        .into_iter()
+        .filter_map(|(name, rate)| Some(spec(name, LearningRateSpec::Fixed(LearningRate::new(rate).ok()?))))
+        .collect();
+    specs.push(spec("measured", LearningRateSpec::Measured));
+    specs
+}
+
+/// The step at which the quadratic is measured: after a fifth of the run, when the first fast change is over.
+pub(super) fn predict_from(lengths: &Plan) -> u64 {
+    let fifth = lengths.num_steps / 5;
+    // On a step at which the probes measure, so that the prediction starts at a measured loss.
+    (fifth / lengths.measure_every).max(1) * lengths.measure_every
+}
