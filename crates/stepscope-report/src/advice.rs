@@ -3,14 +3,14 @@
 use stepscope_types::quantity;
 
 use crate::summary::{Number, RunSummary};
-use crate::{Align, Run, Story, Table, number};
+use crate::{Align, Run, Story, Table, number, statistics};
 
 /// A recommendation with its reasons.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Advice {
-    /// The learning rate to use; `None` where no run finished.
+    /// The learning rate to set by hand: that of the best run with a fixed one; `None` where none finished.
     pub learning_rate: Option<f64>,
-    /// The run that it comes from.
+    /// The run that ended best, whether its learning rate was fixed or measured.
     pub best_run: Option<String>,
     /// What happened and what to do.
     pub story: Story,
@@ -20,51 +20,66 @@ pub struct Advice {
 
 /// Reads the runs and says which learning rate to use, and why.
 ///
-/// The best run is the one that finished with the lowest test loss. Nothing is trained or measured here: the same
-/// records give the same words.
+/// The best run is the one that finished with the lowest test loss; another is as good where its test loss is within two
+/// standard errors of the difference. (The errors of the two are taken as independent, which is cautious: both
+/// come from the same test examples.) Nothing is trained or measured here: the same records give the same words.
 pub fn advise(runs: &[Run]) -> Advice {
     let all: Vec<RunSummary> = runs.iter().map(RunSummary::of).collect();
     let trained: Vec<&RunSummary> = all.iter().filter(|run| !run.is_prediction()).collect();
-    let best = trained
-        .iter()
-        .copied()
-        .filter(|run| run.outcome == "finished" && run.test_loss.is_some())
-        .min_by(|a, b| test_loss(a).total_cmp(&test_loss(b)));
-    let mut story = Story::new(headline(best, &trained));
+    let best = best_of(&trained, |_| true);
+    let best_fixed = best_of(&trained, |run| !run.learning_rate_measured);
+    let mut story = Story::new(headline(best, best_fixed, &trained));
     let mut main: Vec<String> = Vec::new();
     main.extend(best.map(|best| why_best(best, &trained)));
     main.extend(trained.iter().filter_map(|run| verdict(run, best?)));
-    if !main.is_empty() {
-        story = story.paragraph(main.join(" "));
-    }
-    let further = [best.and_then(noise_and_averages), prediction_quality(runs)];
-    for paragraph in further.into_iter().flatten() {
+    let further = [best_fixed.or(best).and_then(noise_and_averages), forecast_quality(runs)];
+    let main = (!main.is_empty()).then(|| main.join(" "));
+    for paragraph in main.into_iter().chain(further.into_iter().flatten()) {
         story = story.paragraph(paragraph);
     }
     Advice {
-        learning_rate: best.and_then(|best| best.learning_rate),
+        learning_rate: best_fixed.and_then(|run| run.learning_rate),
         best_run: best.map(|best| best.name.clone()),
         story: story.table(averages_table(&trained)),
         references: references(&all),
     }
 }
 
-fn test_loss(run: &RunSummary) -> f64 {
-    run.test_loss.map_or(f64::INFINITY, |loss| loss.value)
+fn best_of<'a>(trained: &[&'a RunSummary], accept: impl Fn(&RunSummary) -> bool) -> Option<&'a RunSummary> {
+    let loss = |run: &RunSummary| run.test_loss.map_or(f64::INFINITY, |loss| loss.value);
+    trained
+        .iter()
+        .copied()
+        .filter(|run| run.outcome == "finished" && run.test_loss.is_some() && accept(run))
+        .min_by(|a, b| loss(a).total_cmp(&loss(b)))
 }
 
-fn headline(best: Option<&RunSummary>, trained: &[&RunSummary]) -> String {
-    match (best, trained) {
-        (None, []) => "There is no run here.".to_owned(),
-        (None, _) => "No run finished: start again with a learning rate ten times smaller.".to_owned(),
-        (Some(best), [_]) => format!("{} finished with test loss {}.", best.name, text(best.test_loss)),
-        (Some(best), _) => match best.learning_rate {
-            Some(_) if best.learning_rate_measured => {
-                "Measure the learning rate along the step: that run ended best.".to_owned()
-            }
-            Some(rate) => format!("Use a learning rate of {}.", number::significant(rate)),
-            None => format!("{} ended best.", best.name),
-        },
+/// Whether the test loss of `run` is that of `best` within two standard errors.
+fn as_good(run: &RunSummary, best: &RunSummary) -> bool {
+    match (run.test_loss, best.test_loss) {
+        (Some(loss), Some(least)) => loss.value - least.value <= 2.0 * loss.half_width().hypot(least.half_width()),
+        _ => false,
+    }
+}
+
+fn headline(best: Option<&RunSummary>, best_fixed: Option<&RunSummary>, trained: &[&RunSummary]) -> String {
+    let Some(best) = best else {
+        return match trained {
+            [] => "There is no run here.".to_owned(),
+            _ => "No run finished: start again with a learning rate ten times smaller.".to_owned(),
+        };
+    };
+    if trained.len() == 1 {
+        return format!("{} finished with test loss {}.", best.name, text(best.test_loss));
+    }
+    let rate = best_fixed.and_then(|run| run.learning_rate).map(number::significant);
+    let measured = best_of(trained, |run| run.learning_rate_measured);
+    match (rate, measured, best_fixed) {
+        (Some(rate), Some(measured), Some(fixed)) if as_good(measured, best) && as_good(fixed, best) => {
+            format!("Use a learning rate of {rate}, or let it be measured along the step: both end equally well.")
+        }
+        (Some(rate), ..) if !best.learning_rate_measured => format!("Use a learning rate of {rate}."),
+        _ => "Let the learning rate be measured along the step: that run ended best.".to_owned(),
     }
 }
 
@@ -78,72 +93,64 @@ fn accuracy(run: &RunSummary) -> String {
     })
 }
 
+/// How a run is called in a sentence: `good, at 0.100`; `measured, which ended at 0.0062`.
+fn called(run: &RunSummary) -> String {
+    match run.learning_rate.map(number::significant) {
+        Some(rate) if run.learning_rate_measured => format!("{} (no rate set by hand; it ended at {rate})", run.name),
+        Some(rate) => format!("{} (learning rate {rate})", run.name),
+        None => run.name.clone(),
+    }
+}
+
 /// What the best run reached, and how near the edge of stability it went.
 fn why_best(best: &RunSummary, trained: &[&RunSummary]) -> String {
     let among =
         if trained.len() > 1 { format!("Of {} runs with the same seeds, ", trained.len()) } else { String::new() };
-    let mut sentence = format!(
-        "{among}{} (learning rate {}) reached test loss {} and accuracy {}",
-        best.name,
-        best.learning_rate_text(),
-        text(best.test_loss),
-        accuracy(best)
-    );
-    if let Some(largest) = best.max_effective_sharpness {
-        let (limit, largest_text) = (best.stability_limit, number::significant(largest));
-        sentence += &if largest > limit {
-            format!(
-                "; learning rate x sharpness went up to {largest_text}, past the limit {limit} at which the loss stops \
-                 bearing the step, so do not raise it further"
-            )
-        } else if largest > 0.5 * limit {
-            format!(
-                "; learning rate x sharpness peaked at {largest_text} of the {limit} that the loss bears: a rate well used"
-            )
-        } else {
-            format!(
-                "; learning rate x sharpness stayed below {largest_text} of {limit}: there is room for a larger one"
-            )
-        };
-    }
-    sentence + "."
+    let reached =
+        format!("{among}{} reached test loss {} and accuracy {}", called(best), text(best.test_loss), accuracy(best));
+    let Some(largest) = best.max_effective_sharpness else { return reached + "." };
+    let (limit, peak) = (best.stability_limit, number::significant(largest));
+    let room = if largest > limit {
+        format!(
+            "at its highest, learning rate x sharpness was {peak}, past the limit {limit} at which the loss stops bearing              the step: do not raise the rate further"
+        )
+    } else if largest > 0.5 * limit {
+        format!("learning rate x sharpness peaked at {peak} of the {limit} that the loss bears: a rate well used")
+    } else {
+        format!("learning rate x sharpness never exceeded {peak} of {limit}: there is room for a larger rate")
+    };
+    format!("{reached}; {room}.")
 }
 
-/// Why another run did worse.
+/// How another run compares, and why.
 fn verdict(run: &RunSummary, best: &RunSummary) -> Option<String> {
     if run.name == best.name {
         return None;
     }
-    let (rate, limit) = (run.learning_rate_text(), run.stability_limit);
+    let (who, limit) = (called(run), run.stability_limit);
     let largest = run.max_effective_sharpness?;
-    let sharpness = number::significant(largest);
+    let peak = number::significant(largest);
     if run.outcome == "diverged" {
         return Some(format!(
-            "{} ({rate}) diverged after {} steps: learning rate x sharpness was {sharpness}, far past the limit {limit}.",
-            run.name, run.last_step
+            "{who} diverged after {} steps: learning rate x sharpness was {peak}, far past the limit {limit}.",
+            run.last_step
         ));
     }
-    let (loss, best_loss) = (run.test_loss?, best.test_loss?);
-    let (gap, error) = (loss.value - best_loss.value, loss.half_width().hypot(best_loss.half_width()));
-    let compared = format!("test loss {} against {}", loss.text(), best_loss.text());
-    Some(if run.learning_rate_measured {
-        let reading = if gap <= 2.0 * error { "within the error of the best" } else { "short of the best" };
-        format!("{}, with no rate set by hand, ended at a rate of {rate} and came out {reading}: {compared}.", run.name)
+    let (loss, least) = (run.test_loss?.text(), best.test_loss?.text());
+    let still_descending = run.train_loss.map(|l| l.value) > best.train_loss.map(|l| l.value) && largest < 0.5 * limit;
+    Some(if as_good(run, best) {
+        format!("{who} is as good within the errors, at {loss}.")
     } else if largest > limit {
         format!(
-            "{} ({rate}) is too large: learning rate x sharpness reached {sharpness}, past {limit}; {compared}.",
-            run.name
+            "{who} is too large: learning rate x sharpness reached {peak}, past {limit}, and the test loss is {loss}."
         )
-    } else if run.train_loss.map(|l| l.value) > best.train_loss.map(|l| l.value)
-        && run.learning_rate < best.learning_rate
-    {
+    } else if still_descending && !run.learning_rate_measured {
         format!(
-            "{} ({rate}) is too small: it is still descending, {compared}, and learning rate x sharpness never \
-             exceeded {sharpness} of {limit}.",
-            run.name
+            "{who} is too small: it is still descending, at {loss} against {least}, and learning rate x sharpness never \
+             exceeded {peak} of {limit}."
         )
     } else {
-        format!("{} ({rate}) came out behind: {compared}.", run.name)
+        format!("{who} came out behind, at {loss} against {least}.")
     })
 }
 
@@ -172,32 +179,32 @@ fn noise_and_averages(best: &RunSummary) -> Option<String> {
     (!both.is_empty()).then(|| both.join(" "))
 }
 
-/// How far prediction and measurement agree, at the steps where both exist.
-fn prediction_quality(runs: &[Run]) -> Option<String> {
+/// How far forecasts and measurements agree, at the steps where both exist.
+fn forecast_quality(runs: &[Run]) -> Option<String> {
     let prediction = runs.iter().find(|run| run.is_prediction())?;
     let spec = &prediction.manifest().spec;
     let measured = runs.iter().find(|run| {
-        !run.is_prediction()
-            && run.manifest().spec.optimizer == spec.optimizer
-            && run.manifest().spec.train == spec.train
+        let own = &run.manifest().spec;
+        !run.is_prediction() && own.optimizer == spec.optimizer && own.train == spec.train
     })?;
     let series = measured.series(quantity::TRAIN_LOSS.name);
-    let mut errors = Vec::new();
-    for (point, predicted) in prediction.series(quantity::TRAIN_LOSS.name).values() {
-        let measured = series.values().find(|(other, _)| other.step == point.step);
-        errors.extend(measured.map(|(_, loss)| (point.step.0, (predicted - loss) / loss)));
-    }
-    let first = errors.first()?.0;
-    let worst = errors.iter().map(|(_, error)| error.abs()).fold(0.0, f64::max);
-    // The stretch over which the quadratic holds: up to the first reading that is off by more than a tenth.
-    let holds = errors.iter().take_while(|(_, error)| error.abs() <= 0.1).last().map(|(step, _)| step - first);
-    let holds = match holds {
-        Some(steps) if steps > 0 => format!("stayed within 10 % of the measured training loss for {steps} steps"),
-        _ => "left the measured training loss by more than 10 % before the next reading".to_owned(),
-    };
+    // The first value is the start, not a forecast.
+    let errors: Vec<f64> = prediction
+        .series(quantity::TRAIN_LOSS.name)
+        .values()
+        .skip(1)
+        .filter_map(|(point, forecast)| {
+            let (_, loss) = series.values().find(|(other, _)| other.step == point.step)?;
+            Some(((forecast - loss) / loss).abs())
+        })
+        .collect();
+    let (median, worst) = (statistics::median(&errors)?, errors.iter().copied().fold(0.0, f64::max));
     Some(format!(
-        "The quadratic measured at step {first} of {} {holds}; over everything predicted it was off by at most {}.",
+        "Quadratics measured along {} forecast its training loss before the next stretch was run: off by {} in the \
+         median of {} forecasts and by {} at worst. A quadratic holds while the loss falls by less than half.",
         measured.name(),
+        number::percent(median),
+        errors.len(),
         number::percent(worst)
     ))
 }

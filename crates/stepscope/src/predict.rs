@@ -1,4 +1,4 @@
-//! PREDICT, on a live run: from the quadratic measured at one of its steps to the records of a predicted run.
+//! PREDICT, on a live run: from the quadratics measured along it to the records of a predicted run.
 //!
 //! The predictions themselves are `stepscope-theory`'s; here they meet a specification, its data and its records.
 
@@ -34,10 +34,16 @@ pub struct PredictedRun {
     pub records: Vec<Record>,
 }
 
-/// The training loss of the run of `manifest` from `start` to its end, at the steps where its probes measure.
+/// Forecasts of the training loss of the run of `manifest`, at the steps where its probes measure.
 ///
-/// `quadratic` was measured at `start`. Velocities at `start` are taken as zero, which is exact for plain SGD and
-/// wrong for the first 1 / (1 − momentum) steps otherwise. Batches drawn without replacement have their noise factor lowered by
+/// Every one of `quadratics` was measured at its step of the run, in order, and forecasts the stretch up to the step of the next
+/// one, or to the end. A value at a step is thus always a forecast made at an earlier step; only the first quadratic's
+/// own step holds a measured value, the start. A quadratic of the cross-entropy is good for a stretch over which the loss does not
+/// fall to half: towards a perfect fit the loss decays like e^−m with the margins m, and the quadratic of e^−m has its
+/// minimum at half the present value.
+///
+/// Velocities at the start of a stretch are taken as zero, which is exact for plain SGD and wrong for the first
+/// 1 / (1 − momentum) steps otherwise. Batches drawn without replacement have their noise factor lowered by
 /// (N − B) / (N − 1); that their noise is also anti-correlated within an epoch is left out.
 ///
 /// # Errors
@@ -46,38 +52,35 @@ pub fn predict_run(
     name: &str,
     manifest: &Manifest,
     plan: &Plan,
-    quadratic: &MeasuredQuadratic,
-    start: Step,
+    quadratics: &[(Step, MeasuredQuadratic)],
 ) -> Result<PredictedRun, PredictError> {
     let spec = &manifest.spec;
     let LearningRateSpec::Fixed(learning_rate) = spec.optimizer.learning_rate else {
         return Err(PredictError::LearningRate { name: manifest.name.clone() });
     };
-    let sgd = Sgd::from_numbers(
-        learning_rate.get(),
-        spec.optimizer.momentum.get(),
-        noise_factor(spec, manifest.data.num_train_examples),
-    )?;
-    let last = plan.num_steps;
-    let curve = quadratic.loss_curve(&sgd, last.saturating_sub(start.0));
+    let num_examples = manifest.data.num_train_examples;
+    let sgd = Sgd::from_numbers(learning_rate.get(), spec.optimizer.momentum.get(), noise_factor(spec, num_examples))?;
+    let start = quadratics.first().map_or(Step(0), |(step, _)| *step);
     let mut records = vec![event(plan, start, EventKind::RunStarted)];
-    for (loss, step) in curve.loss.iter().zip(start.0..) {
-        if plan.measures_at(step) || step == start.0 {
-            let estimate = Estimate::new(*loss, quantity::TRAIN_LOSS.unit, Uncertainty::Exact)
-                .over_examples(manifest.data.num_train_examples);
-            let at = Step(step);
-            records.push(Record::Measurement(Measurement::new(
-                at,
-                plan.epoch(step),
-                quantity::TRAIN_LOSS.name,
-                estimate.into(),
-            )));
+    for (index, (from, quadratic)) in quadratics.iter().enumerate() {
+        let until = quadratics.get(index + 1).map_or(plan.num_steps, |(next, _)| next.0);
+        let curve = quadratic.loss_curve(&sgd, until.saturating_sub(from.0));
+        for (loss, step) in curve.loss.into_iter().zip(from.0..) {
+            let is_start = index == 0 && step == from.0;
+            if is_start || (step > from.0 && plan.measures_at(step)) {
+                records.push(forecast(plan, step, loss, num_examples));
+            }
         }
     }
-    records.push(event(plan, Step(last), EventKind::RunEnded { reason: StopReason::Finished }));
+    records.push(event(plan, Step(plan.num_steps), EventKind::RunEnded { reason: StopReason::Finished }));
     let mut manifest = Manifest { name: name.to_owned(), process: "theory".to_owned(), ..manifest.clone() };
     name.clone_into(&mut manifest.spec.name);
     Ok(PredictedRun { manifest, records })
+}
+
+fn forecast(plan: &Plan, step: u64, loss: f64, num_examples: u64) -> Record {
+    let estimate = Estimate::new(loss, quantity::TRAIN_LOSS.unit, Uncertainty::Exact).over_examples(num_examples);
+    Record::Measurement(Measurement::new(Step(step), plan.epoch(step), quantity::TRAIN_LOSS.name, estimate.into()))
 }
 
 /// The factor on one example's gradient covariance that a batch has.

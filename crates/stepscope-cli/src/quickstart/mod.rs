@@ -8,7 +8,7 @@ use serde::Serialize;
 use stepscope::data::Dataset;
 use stepscope::measure::LocalQuadraticProbe;
 use stepscope::predict::predict_run;
-use stepscope::train::{Due, Plan, ScheduledProbe};
+use stepscope::train::{Plan, ScheduledProbe};
 use stepscope::types::RunSpec;
 use stepscope_report::advice::advise;
 use stepscope_report::{Run, RunSummary, summary_table};
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &QuickstartArguments) -> Result<(), Failure> {
     show(&runs, &page, arguments.format)
 }
 
-/// The good run, with a probe that measures the quadratic from which the rest of the run is predicted.
+/// The good run, with a probe that measures the quadratics from which its next stretches are forecast.
 fn train_and_predict(
     spec: &RunSpec,
     dataset: &Dataset,
@@ -59,16 +59,12 @@ fn train_and_predict(
 ) -> Result<(), Failure> {
     let lengths = Plan::new(spec, dataset.train.num_examples() as u64).map_err(Failure::bad_input)?;
     let mut probe = LocalQuadraticProbe::on_training_set(spec, dataset);
-    let due = Due::Once(plan::predict_from(&lengths));
+    let due = plan::forecast_from(&lengths);
     let extra = vec![ScheduledProbe { probe: &mut probe, due }];
     let (manifest, _) = execute(spec, dataset, folder, arguments.force, extra)?;
-    if let Some((start, quadratic)) = probe.quadratic() {
-        let predicted =
-            predict_run(plan::PREDICTED, &manifest, &lengths, quadratic, *start).map_err(Failure::failed)?;
-        let folder = arguments.out.join(plan::PREDICTED);
-        write_run(&folder, arguments.force, &predicted.manifest, &predicted.records)?;
-    }
-    Ok(())
+    let predicted = predict_run(plan::PREDICTED, &manifest, &lengths, probe.quadratics()).map_err(Failure::failed)?;
+    let folder = arguments.out.join(plan::PREDICTED);
+    write_run(&folder, arguments.force, &predicted.manifest, &predicted.records)
 }
 
 fn show(runs: &[Run], page: &Path, format: Format) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! The runs of the quickstart.
 
-use stepscope::train::Plan;
+use stepscope::train::{Due, Plan};
 use stepscope::types::spec::LearningRateSpec;
 use stepscope::types::{LearningRate, RunSpec, Seeds};
 
@@ -19,7 +19,7 @@ pub(super) fn specs(data: &str, seed: u64) -> Vec<RunSpec> {
         spec.seeds = Seeds::from_root(seed);
         spec
     };
-    let by_hand = [("too-small", 0.005), (GOOD, 0.1), ("too-large", 2.0)];
+    let by_hand = [("too-small", 0.01), (GOOD, 0.1), ("too-large", 2.0)];
     let mut specs: Vec<RunSpec> = by_hand
         .into_iter()
         .filter_map(|(name, rate)| Some(spec(name, LearningRateSpec::Fixed(LearningRate::new(rate).ok()?))))
@@ -28,9 +28,8 @@ pub(super) fn specs(data: &str, seed: u64) -> Vec<RunSpec> {
     specs
 }
 
-/// The step at which the quadratic is measured: after a fifth of the run, when the first fast change is over.
-pub(super) fn predict_from(lengths: &Plan) -> u64 {
-    let fifth = lengths.num_steps / 5;
-    // On a step at which the probes measure, so that the prediction starts at a measured loss.
-    (fifth / lengths.measure_every).max(1) * lengths.measure_every
+/// When the quadratics are measured that forecast the next stretch: at every other reading from the second on, when the
+/// first fast change is over.
+pub(super) fn forecast_from(lengths: &Plan) -> Due {
+    Due::From { start: lengths.measure_every, every: 2 * lengths.measure_every }
 }

@@ -13,7 +13,7 @@ use crate::backend::Backend;
 use crate::data::Dataset;
 use crate::models::Network;
 
-/// Measures, at the step it is scheduled for, how gradient and gradient noise lie along the curvatures.
+/// Measures, at every step it is scheduled for, how gradient and gradient noise lie along the curvatures.
 ///
 /// Gauss quadrature from Lanczos steps on the Gauss-Newton matrix: one run from the gradient, one from each of a few
 /// mini-batch deviations gᵢ − g, whose measures are averaged. The Gauss-Newton matrix is the curvature of the network's
@@ -27,14 +27,14 @@ pub struct LocalQuadraticProbe<'a> {
     noise: NoiseProbe<'a>,
     num_products: usize,
     num_deviations: usize,
-    measured: Option<(Step, MeasuredQuadratic)>,
+    measured: Vec<(Step, MeasuredQuadratic)>,
 }
 
 impl<'a> LocalQuadraticProbe<'a> {
     /// Lanczos steps a measure: enough for the spread of curvatures that a few hundred steps of training resolve.
-    pub const NUM_PRODUCTS: usize = 24;
+    pub const NUM_PRODUCTS: usize = 16;
     /// Mini-batch deviations whose measures are averaged.
-    pub const NUM_DEVIATIONS: usize = 8;
+    pub const NUM_DEVIATIONS: usize = 4;
 
     /// A probe of the loss over `objective`, whose tensors are on the tracked device, with deviations drawn by
     /// `noise`.
@@ -44,7 +44,7 @@ impl<'a> LocalQuadraticProbe<'a> {
             noise,
             num_products: Self::NUM_PRODUCTS,
             num_deviations: Self::NUM_DEVIATIONS,
-            measured: None,
+            measured: Vec::new(),
         }
     }
 
@@ -57,9 +57,9 @@ impl<'a> LocalQuadraticProbe<'a> {
         Self::new(objective, NoiseProbe::new(dataset, &spec.measure, backend.tracked(), backend.dtype(), random))
     }
 
-    /// The quadratic and the step at which it was measured, once it was.
-    pub fn quadratic(&self) -> Option<&(Step, MeasuredQuadratic)> {
-        self.measured.as_ref()
+    /// The quadratics measured so far, each with its step, in order.
+    pub fn quadratics(&self) -> &[(Step, MeasuredQuadratic)] {
+        &self.measured
     }
 }
 
@@ -82,7 +82,7 @@ impl<N: Network> Probe<N> for LocalQuadraticProbe<'_> {
         // A deviation of a batch of b has covariance Σ / b; the measure is that of Σ.
         let share = self.noise.batch_size() as f64 / deviations.len().max(1) as f64;
         let along_noise = mean_measure(&mut operator, &deviations, self.num_products, share)?;
-        self.measured = Some((at.step, MeasuredQuadratic::new(loss, along_gradient, along_noise)));
+        self.measured.push((at.step, MeasuredQuadratic::new(loss, along_gradient, along_noise)));
         Ok(Vec::new())
     }
 }

@@ -5,8 +5,13 @@
 pub enum Due {
     /// At step 0 and every so many steps; and at the end of the run.
     Every(u64),
-    /// Once, at this step.
-    Once(u64),
+    /// At step `start` and every so many steps after it, but not at the end of the run, where nothing is ahead.
+    From {
+        /// The first step.
+        start: u64,
+        /// Steps between two.
+        every: u64,
+    },
 }
 
 impl Due {
@@ -14,7 +19,9 @@ impl Due {
     pub fn at(&self, step: u64, num_steps: u64) -> bool {
         match self {
             Self::Every(every) => step.is_multiple_of((*every).max(1)) || step == num_steps,
-            Self::Once(once) => step == *once,
+            Self::From { start, every } => {
+                (*start..num_steps).contains(&step) && (step - start).is_multiple_of((*every).max(1))
+            }
         }
     }
 }
@@ -24,10 +31,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_regular_schedule_includes_start_and_end() {
+    fn readings_include_start_and_end_and_predictions_do_not() {
         let due: Vec<u64> = (0..=10).filter(|&step| Due::Every(4).at(step, 10)).collect();
         assert_eq!(due, [0, 4, 8, 10]);
-        let once: Vec<u64> = (0..=10).filter(|&step| Due::Once(3).at(step, 10)).collect();
-        assert_eq!(once, [3]);
+        let ahead = Due::From { start: 2, every: 4 };
+        let due: Vec<u64> = (0..=10).filter(|&step| ahead.at(step, 10)).collect();
+        assert_eq!(due, [2, 6], "10 is the end");
     }
 }

@@ -6,15 +6,20 @@ use stepscope_types::quantity;
 use stepscope_types::spec::LineSearchSpec;
 use stepscope_types::{Estimate, Mode, Reading, Step, Uncertainty};
 
-use super::parabola::{Parabola, ParabolaError};
+use super::parabola::{Minimum, NoMinimum, Parabola};
 use crate::control::Line;
 use crate::measure::Measured;
 
-/// The learning rate alpha · mean of the last minima of the mean loss of held-out batches along the step.
+/// The learning rate α s*, with s* the minimum of the summed parabolas of the last few lines.
 ///
-/// Held-out: the batches that are evaluated are drawn apart from the batch that gave the direction, since that batch's own
-/// loss has its minimum much too far out (`line-search`, section 1.2, O3). A refused fit keeps the last learning rate; a line
-/// that bends down doubles the spacing of the next measurement, a line whose loss is not finite halves it.
+/// A line is the mean loss of held-out batches along a step, θ − s·v. Held-out: drawn apart from the batch that gave the
+/// direction, since that batch's own loss has its minimum much too far out (`line-search`, section 1.2, O3). The
+/// parabolas of the last lines are summed and not their minima averaged: s* is then the one learning rate that would
+/// have lowered the held-out loss most over those lines, a line that rises or bends down counts with its weight
+/// instead of being dropped, and a nearly flat one, whose minimum could be anywhere, hardly counts.
+///
+/// Where the sum has no minimum ahead the last learning rate stays; a sum that bends down doubles the spacing of the
+/// next measurement, a loss that is not finite halves it.
 ///
 /// A first, simple member of the LABPAL family (`line-search`, section 2): exact fit, direction batch excluded.
 /// Cost of one measurement: 3 · `num_batches` forward passes.
@@ -25,12 +30,17 @@ pub struct MeasuredLearningRate {
     update_step_adaptation: f64,
     history: usize,
     max_learning_rate: f64,
-    minima: VecDeque<f64>,
+    lines: VecDeque<Parabola>,
     spacing: f64,
     learning_rate: f64,
 }
 
 impl MeasuredLearningRate {
+    /// A minimum further out than this many spacings is not believed: the last point is at two.
+    const REACH: f64 = 4.0;
+    /// Most times that the points of one measurement are moved.
+    const MAX_ATTEMPTS: u64 = 8;
+
     /// A source that measures at step 0 and every `every` steps after.
     pub fn new(spec: &LineSearchSpec, every: u64) -> Self {
         Self {
@@ -39,7 +49,7 @@ impl MeasuredLearningRate {
             update_step_adaptation: spec.update_step_adaptation,
             history: spec.history as usize,
             max_learning_rate: spec.max_learning_rate.get(),
-            minima: VecDeque::new(),
+            lines: VecDeque::new(),
             spacing: spec.initial_learning_rate.get(),
             learning_rate: spec.initial_learning_rate.get(),
         }
@@ -55,39 +65,53 @@ impl MeasuredLearningRate {
         if !step.0.is_multiple_of(self.every) {
             return (self.learning_rate, Vec::new());
         }
-        let h = self.spacing;
-        let losses = line.losses([0.0, h, 2.0 * h], self.num_batches);
-        let reading = match Parabola::fit(h, &losses) {
-            Ok(fit) => {
-                self.accept(fit.minimum);
-                let error = Uncertainty::StandardError(fit.minimum_error);
-                Estimate::new(fit.minimum, quantity::LINE_MINIMUM.unit, error).in_mode(Mode::Eval).into()
+        let minimum = self.fit_within_reach(line).and_then(|parabola| self.pooled_minimum(parabola));
+        let reading = match minimum {
+            Ok(minimum) => {
+                let error = Uncertainty::StandardError(minimum.standard_error);
+                Estimate::new(minimum.position, quantity::LINE_MINIMUM.unit, error).in_mode(Mode::Eval).into()
             }
-            Err(refusal) => {
-                self.refuse(&refusal);
-                Reading::Unresolved { reason: refusal.to_string(), num_examples: 0 }
-            }
+            Err(reason) => Reading::Unresolved { reason, num_examples: 0 },
         };
         (self.learning_rate, vec![Measured::new(&quantity::LINE_MINIMUM, reading)])
     }
 
-    fn accept(&mut self, minimum: f64) {
-        self.minima.push_back(minimum.min(self.max_learning_rate));
-        while self.minima.len() > self.history {
-            self.minima.pop_front();
+    /// The parabola of the coming step, through points that reach as far as its own minimum.
+    ///
+    /// A minimum far beyond the last point is extrapolated from how the loss bends near 0, where a network's loss bends least;
+    /// the points are then moved out, and moved in where a loss is not finite.
+    fn fit_within_reach(&mut self, line: &mut dyn Line) -> Result<Parabola, String> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let h = self.spacing;
+            let fit = Parabola::fit(h, &line.losses([0.0, h, 2.0 * h], self.num_batches));
+            let (moved, result) = match fit {
+                Err(refusal) => (0.25 * h, Err(refusal.to_string())),
+                Ok(parabola) => match parabola.minimum() {
+                    Ok(minimum) if minimum.position > Self::REACH * h => (4.0 * h, Ok(parabola)),
+                    Err(NoMinimum::Concave { .. }) => (4.0 * h, Ok(parabola)),
+                    _ => return Ok(parabola),
+                },
+            };
+            if attempts == Self::MAX_ATTEMPTS || moved > self.max_learning_rate {
+                return result;
+            }
+            self.spacing = moved;
         }
-        let mean = self.minima.iter().sum::<f64>() / self.minima.len() as f64;
-        self.learning_rate = (self.update_step_adaptation * mean).min(self.max_learning_rate);
-        // The three points should reach as far as the step that they decide about.
-        self.spacing = 0.5 * self.learning_rate;
     }
 
-    fn refuse(&mut self, refusal: &ParabolaError) {
-        match refusal {
-            ParabolaError::Concave { .. } => self.spacing = (2.0 * self.spacing).min(self.max_learning_rate),
-            ParabolaError::NotFinite { .. } => self.spacing *= 0.5,
-            ParabolaError::Ascending { .. } | ParabolaError::TooLittle { .. } => {}
+    /// Takes a line in, and the learning rate that follows; the reason, where none does.
+    fn pooled_minimum(&mut self, parabola: Parabola) -> Result<Minimum, String> {
+        self.lines.push_back(parabola);
+        while self.lines.len() > self.history {
+            self.lines.pop_front();
         }
+        let minimum = Parabola::sum(&self.lines).minimum().map_err(|reason| reason.to_string())?;
+        self.learning_rate = (self.update_step_adaptation * minimum.position).min(self.max_learning_rate);
+        // The three points should reach as far as the step that they decide about.
+        self.spacing = 0.5 * self.learning_rate;
+        Ok(minimum)
     }
 }
 
@@ -133,14 +157,18 @@ mod tests {
     }
 
     #[test]
-    fn refused_fits_keep_the_learning_rate_and_adapt_the_spacing() {
+    fn lines_without_a_minimum_keep_the_learning_rate_and_adapt_the_spacing() {
         let mut source = MeasuredLearningRate::new(&spec(1.0), 1);
         let (learning_rate, measured) = source.at(Step(0), &mut Exact(|s| 1.0 - s - s * s, 0));
         assert_eq!((learning_rate, source.spacing), (0.01, 0.02));
         assert!(matches!(&measured[0].reading, Reading::Unresolved { reason, .. } if reason.contains("bends down")));
         source.at(Step(1), &mut Exact(|_| f64::NAN, 0));
         assert_eq!((source.current(), source.spacing), (0.01, 0.01));
-        source.at(Step(2), &mut Exact(|s| s + s * s, 0));
+        // Together with the first line, +2s + 2s²: a minimum, but behind.
+        source.at(Step(2), &mut Exact(|s| 3.0 * s + 3.0 * s * s, 0));
         assert_eq!((source.current(), source.spacing), (0.01, 0.01));
+        // And with this one, −2s + 4s².
+        let (learning_rate, _) = source.at(Step(3), &mut Exact(|s| -4.0 * s + 2.0 * s * s, 0));
+        assert!((learning_rate - 0.25).abs() < 1e-9, "{learning_rate}");
     }
 }

@@ -4,4 +4,4 @@ mod measured;
 mod parabola;
 
 pub use measured::MeasuredLearningRate;
-pub use parabola::{Parabola, ParabolaError};
+pub use parabola::{Minimum, NoMinimum, Parabola, ParabolaError};

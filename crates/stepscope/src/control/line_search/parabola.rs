@@ -11,36 +11,44 @@ use thiserror::Error;
 /// * b = (4x̄ − ȳ) / (2h), the slope at 0,
 /// * s* = −b / (2a), the minimum.
 ///
-/// Standard errors follow from the covariance of (x, y) over batches, that of s* by the delta method.
+/// Variances follow from those of x and y over batches, that of s* by the delta method. Parabolas of several lines
+/// add up ([`Parabola::sum`]): the minimum of the sum is the one step length that serves all of them best.
 ///
 /// ```
 /// use stepscope::control::line_search::Parabola;
 /// // ℓ(s) = 3 − 2s + 4s², the same for both batches: minimum at 1/4.
 /// let losses = |s: f64| 3.0 - 2.0 * s + 4.0 * s * s;
 /// let rows = [[losses(0.0), losses(0.1), losses(0.2)]; 2];
-/// let fit = Parabola::fit(0.1, &rows)?;
-/// assert!((fit.minimum - 0.25).abs() < 1e-12);
-/// # Ok::<(), stepscope::control::line_search::ParabolaError>(())
+/// let minimum = Parabola::fit(0.1, &rows)?.minimum()?;
+/// assert!((minimum.position - 0.25).abs() < 1e-12);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Source: `line-search`, section 2.4 (paired differences, exact fit).
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Source: `line-search`, section 2.4 (paired differences, exact fit); pooling lines, ours.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Parabola {
     /// b: slope of the loss at 0, negative where the line descends.
     pub slope: f64,
-    /// Standard error of b.
-    pub slope_error: f64,
     /// a: half the second derivative.
     pub half_curvature: f64,
-    /// Standard error of a.
-    pub half_curvature_error: f64,
-    /// s*, in the unit of the spacing.
-    pub minimum: f64,
-    /// Standard error of s*.
-    pub minimum_error: f64,
+    /// Variance of b.
+    pub slope_variance: f64,
+    /// Variance of a.
+    pub half_curvature_variance: f64,
+    /// Covariance of a and b.
+    pub covariance: f64,
 }
 
-/// Why losses along a line have no minimum to go to.
+/// s* with its standard error, in the unit of the spacing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Minimum {
+    /// s*.
+    pub position: f64,
+    /// Standard error of s*.
+    pub standard_error: f64,
+}
+
+/// Losses that no parabola can be put through.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum ParabolaError {
     /// Nothing to fit.
@@ -52,21 +60,26 @@ pub enum ParabolaError {
         spacing: f64,
     },
     /// A loss along the line is NaN or infinite.
-    #[error("the loss along the step is not finite at spacing {spacing}: the spacing is too long")]
+    #[error("the loss along the step is not finite at a spacing of {spacing}: the spacing is too long")]
     NotFinite {
         /// The spacing of the three points.
         spacing: f64,
     },
+}
+
+/// Why a parabola has no minimum to go to.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum NoMinimum {
     /// The loss bends down or is straight, so that nothing bounds the step.
     #[error("the loss along the step bends down (half curvature {half_curvature:.3e}): there is no minimum ahead")]
     Concave {
-        /// The fitted half curvature.
+        /// a.
         half_curvature: f64,
     },
     /// The loss rises along the step.
     #[error("the loss rises along the step (slope {slope:.3e}): the minimum lies behind")]
     Ascending {
-        /// The fitted slope.
+        /// b.
         slope: f64,
     },
 }
@@ -75,7 +88,7 @@ impl Parabola {
     /// The fit to `losses`, one row `[ℓ(0), ℓ(h), ℓ(2h)]` a batch, with h = `spacing`.
     ///
     /// # Errors
-    /// [`ParabolaError`] where there is no minimum ahead, with the reason.
+    /// [`ParabolaError`] for fewer than two batches, a spacing that is not above 0, losses that are not finite.
     pub fn fit(spacing: f64, losses: &[[f64; 3]]) -> Result<Self, ParabolaError> {
         let h = spacing;
         if losses.len() < 2 || !(h.is_finite() && h > 0.0) {
@@ -84,36 +97,58 @@ impl Parabola {
         if losses.iter().flatten().any(|loss| !loss.is_finite()) {
             return Err(ParabolaError::NotFinite { spacing });
         }
-        let differences: Vec<(f64, f64)> = losses.iter().map(|[at0, at1, at2]| (at1 - at0, at2 - at0)).collect();
-        let count = differences.len() as f64;
-        let x = differences.iter().map(|d| d.0).sum::<f64>() / count;
-        let y = differences.iter().map(|d| d.1).sum::<f64>() / count;
-        let (half_curvature, slope) = ((y - 2.0 * x) / (2.0 * h * h), (4.0 * x - y) / (2.0 * h));
-        if half_curvature <= 0.0 {
-            return Err(ParabolaError::Concave { half_curvature });
-        }
-        if slope >= 0.0 {
-            return Err(ParabolaError::Ascending { slope });
-        }
-        let minimum = -slope / (2.0 * half_curvature);
-        // The variance of a mean of weights (u, v) on (x, y).
-        let error = |u: f64, v: f64| {
-            let variance = differences.iter().map(|d| (u * (d.0 - x) + v * (d.1 - y)).powi(2)).sum::<f64>();
-            (variance / (count * (count - 1.0))).sqrt()
-        };
-        let (slope_x, slope_y) = (2.0 / h, -0.5 / h);
-        let (curvature_x, curvature_y) = (-1.0 / (h * h), 0.5 / (h * h));
-        let minimum_by = |slope_part: f64, curvature_part: f64| {
-            -slope_part / (2.0 * half_curvature) - minimum / half_curvature * curvature_part
+        // Slope and half curvature of every batch's own parabola: both are linear in its differences.
+        let fits: Vec<(f64, f64)> = losses
+            .iter()
+            .map(|[at0, at1, at2]| {
+                let (x, y) = (at1 - at0, at2 - at0);
+                ((4.0 * x - y) / (2.0 * h), (y - 2.0 * x) / (2.0 * h * h))
+            })
+            .collect();
+        let count = fits.len() as f64;
+        let slope = fits.iter().map(|fit| fit.0).sum::<f64>() / count;
+        let half_curvature = fits.iter().map(|fit| fit.1).sum::<f64>() / count;
+        let moment = |term: fn(f64, f64) -> f64| {
+            let sum: f64 = fits.iter().map(|&(b, a)| term(b - slope, a - half_curvature)).sum();
+            sum / (count * (count - 1.0))
         };
         Ok(Self {
             slope,
-            slope_error: error(slope_x, slope_y),
             half_curvature,
-            half_curvature_error: error(curvature_x, curvature_y),
-            minimum,
-            minimum_error: error(minimum_by(slope_x, curvature_x), minimum_by(slope_y, curvature_y)),
+            slope_variance: moment(|b, _| b * b),
+            half_curvature_variance: moment(|_, a| a * a),
+            covariance: moment(|b, a| a * b),
         })
+    }
+
+    /// The parabola of the summed loss of several lines, measured independently.
+    pub fn sum<'a>(lines: impl IntoIterator<Item = &'a Self>) -> Self {
+        lines.into_iter().fold(Self::default(), |sum, line| Self {
+            slope: sum.slope + line.slope,
+            half_curvature: sum.half_curvature + line.half_curvature,
+            slope_variance: sum.slope_variance + line.slope_variance,
+            half_curvature_variance: sum.half_curvature_variance + line.half_curvature_variance,
+            covariance: sum.covariance + line.covariance,
+        })
+    }
+
+    /// s*, where it lies ahead.
+    ///
+    /// # Errors
+    /// [`NoMinimum`] where the parabola bends down or rises, with its coefficients.
+    pub fn minimum(&self) -> Result<Minimum, NoMinimum> {
+        let Self { slope, half_curvature, .. } = *self;
+        if half_curvature <= 0.0 {
+            return Err(NoMinimum::Concave { half_curvature });
+        }
+        if slope >= 0.0 {
+            return Err(NoMinimum::Ascending { slope });
+        }
+        let position = -slope / (2.0 * half_curvature);
+        // ds* = −(db + 2 s* da) / 2a.
+        let variance =
+            self.slope_variance + 4.0 * position * (self.covariance + position * self.half_curvature_variance);
+        Ok(Minimum { position, standard_error: variance.max(0.0).sqrt() / (2.0 * half_curvature) })
     }
 }
 
@@ -129,10 +164,10 @@ mod tests {
             a in 1e-3f64..1e3, b in -1e3f64..-1e-3, h in 1e-3f64..1.0, offsets in proptest::collection::vec(-10.0f64..10.0, 2..8)
         ) {
             let rows: Vec<[f64; 3]> = offsets.iter().map(|c| [0.0, h, 2.0 * h].map(|s| c + b * s + a * s * s)).collect();
-            let fit = Parabola::fit(h, &rows).unwrap();
+            let fit = Parabola::fit(h, &rows).unwrap().minimum().unwrap();
             // Rounding of the losses, amplified by the differences.
             let rounding = 1e-14 * (10.0 + b.abs() * h + a * h * h) / (a * h * h);
-            prop_assert!((fit.minimum + b / (2.0 * a)).abs() <= fit.minimum * rounding.max(1e-12) * 4.0 + h * rounding * 4.0);
+            prop_assert!((fit.position + b / (2.0 * a)).abs() <= fit.position * rounding.max(1e-12) * 4.0 + h * rounding * 4.0);
         }
     }
 
@@ -148,9 +183,9 @@ mod tests {
                     [0.0, h, 2.0 * h].map(|s| b * s + a * s * s)
                 })
                 .collect();
-            let fit = Parabola::fit(h, &rows).unwrap();
-            minima.push(fit.minimum);
-            stated.push(fit.minimum_error);
+            let fit = Parabola::fit(h, &rows).unwrap().minimum().unwrap();
+            minima.push(fit.position);
+            stated.push(fit.standard_error);
         }
         let mean = minima.iter().sum::<f64>() / repeats as f64;
         let spread = (minima.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / (repeats - 1) as f64).sqrt();
@@ -161,12 +196,21 @@ mod tests {
 
     #[test]
     fn lines_without_a_minimum_ahead_are_refused_with_the_reason() {
-        let rows = |f: fn(f64) -> f64| [[f(0.0), f(0.1), f(0.2)]; 3];
-        assert!(matches!(Parabola::fit(0.1, &rows(|s| -s - s * s)), Err(ParabolaError::Concave { .. })));
-        assert!(matches!(Parabola::fit(0.1, &rows(|_| 1.0)), Err(ParabolaError::Concave { .. })));
-        assert!(matches!(Parabola::fit(0.1, &rows(|s| s + s * s)), Err(ParabolaError::Ascending { .. })));
-        assert!(matches!(Parabola::fit(0.1, &rows(|s| 1.0 / (0.2 - s))), Err(ParabolaError::NotFinite { .. })));
+        let fit = |f: fn(f64) -> f64| Parabola::fit(0.1, &[[f(0.0), f(0.1), f(0.2)]; 3]);
+        let minimum = |f| fit(f).unwrap().minimum();
+        assert!(matches!(minimum(|s| -s - s * s), Err(NoMinimum::Concave { .. })));
+        assert!(matches!(minimum(|_| 1.0), Err(NoMinimum::Concave { .. })));
+        assert!(matches!(minimum(|s| s + s * s), Err(NoMinimum::Ascending { .. })));
+        assert!(matches!(fit(|s| 1.0 / (0.2 - s)), Err(ParabolaError::NotFinite { .. })));
         assert!(matches!(Parabola::fit(0.1, &[[0.0; 3]]), Err(ParabolaError::TooLittle { .. })));
         assert!(matches!(Parabola::fit(0.0, &[[0.0; 3]; 2]), Err(ParabolaError::TooLittle { .. })));
+    }
+
+    #[test]
+    fn the_minimum_of_a_sum_is_that_of_the_summed_losses() {
+        let line = |b: f64, a: f64| Parabola::fit(0.1, &[[0.0, 0.1, 0.2].map(|s| b * s + a * s * s); 2]).unwrap();
+        // −3s + 2s² and, rising, +1s + 3s²: together −2s + 5s².
+        let sum = Parabola::sum(&[line(-3.0, 2.0), line(1.0, 3.0)]);
+        assert!((sum.minimum().unwrap().position - 0.2).abs() < 1e-12);
     }
 }
