@@ -3,7 +3,7 @@
 use stepscope_types::quantity;
 
 use crate::summary::{Number, RunSummary};
-use crate::{Align, Run, Story, Table, number, statistics};
+use crate::{Run, Story, number, statistics};
 
 /// A recommendation with its reasons.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +40,7 @@ pub fn advise(runs: &[Run]) -> Advice {
     Advice {
         learning_rate: best_fixed.and_then(|run| run.learning_rate),
         best_run: best.map(|best| best.name.clone()),
-        story: story.table(averages_table(&trained)),
+        story,
         references: references(&all),
     }
 }
@@ -207,18 +207,6 @@ fn forecast_quality(runs: &[Run]) -> Option<String> {
         errors.len(),
         number::percent(worst)
     ))
-}
-
-/// The averages of every run that has them.
-fn averages_table(trained: &[&RunSummary]) -> Table {
-    let mut table = Table::new()
-        .column("run", Align::Left)
-        .column("gain of the EMA", Align::Right)
-        .column("gain of the two-point average", Align::Right);
-    for run in trained.iter().filter(|run| run.ema_gain.is_some() || run.two_point_gain.is_some()) {
-        table = table.row([run.name.clone(), text(run.ema_gain), text(run.two_point_gain)]);
-    }
-    table
 }
 
 /// The references of what the records show was used.

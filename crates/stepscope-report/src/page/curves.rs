@@ -218,7 +218,9 @@ fn stability_limits(runs: &[&Run]) -> Vec<Limit> {
 fn spans_decades(curves: &[Curve]) -> bool {
     let values = || curves.iter().flat_map(|curve| curve.value.iter().copied().flatten());
     let smallest = values().fold(f64::INFINITY, f64::min);
-    let largest = values().fold(0.0, f64::max);
+    // Intervals count: one that reaches far up would flatten everything below it.
+    let bounds = curves.iter().flat_map(|curve| curve.high.iter().flatten().copied().flatten());
+    let largest = values().chain(bounds).fold(0.0, f64::max);
     smallest > 0.0 && largest > LOG_RATIO * smallest
 }
 

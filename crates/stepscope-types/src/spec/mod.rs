@@ -250,7 +250,7 @@ impl Default for MeasureSpec {
             examples: 1024,
             max_products: 20,
             tolerance: 0.01,
-            noise_batches: 32,
+            noise_batches: 64,
             noise_batch_size: batch_size(32),
         }
     }

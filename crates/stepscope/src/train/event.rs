@@ -33,7 +33,7 @@ pub enum Event {
     StepTaken {
         /// The mini-batch loss before the update.
         batch_loss: Measurement,
-        /// The learning rate, where it differs from the step before.
+        /// The learning rate, where it differs from the step before, and at the last step.
         learning_rate: Option<Measurement>,
     },
     /// A probe measured something.

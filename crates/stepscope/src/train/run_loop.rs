@@ -115,6 +115,8 @@ impl<N: Network> TrainingLoop<'_, N> {
                 }
                 network = self.optimizer.step(network, learning_rate);
                 let changed = last_learning_rate.replace(learning_rate) != Some(learning_rate);
+                // The last one too, so that a curve has both ends.
+                let changed = changed || step.0 + 1 == self.plan.num_steps;
                 sink.receive(&self.step_taken(step, &batch, batch_loss, changed.then_some(learning_rate), &clock))?;
                 step = Step(step.0 + 1);
                 if let Some(averages) = &mut averages {
