@@ -77,7 +77,7 @@ fn records(folder: &Path) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn quickstart_trains_measures_predicts_averages_and_says_which_rate_to_use() {
+fn the_words_of_the_quickstart_can_be_had_again_from_its_files() {
     let case = Case::new();
     let answer = case.run(&["quickstart", "--format", "json", "--seed", "3", "--out", "q"]);
     assert_eq!(answer.status, 0, "{}", answer.stderr);
@@ -93,6 +93,11 @@ fn quickstart_trains_measures_predicts_averages_and_says_which_rate_to_use() {
     assert!(run("good")["ema_gain"]["value"].is_f64() && run("good")["two_point_gain"]["value"].is_f64());
     let page = fs::read_to_string(case.path("q/report.html")).unwrap();
     assert!(page.contains("good-predicted") && !page.contains("https://cdn"));
+
+    // The words are a function of the files: `report` finds the same ones without training.
+    assert_eq!(case.run(&["report", "q", "--out", "again.html"]).status, 0);
+    let again = fs::read_to_string(case.path("again.html")).unwrap();
+    assert!(again.contains(json["headline"].as_str().unwrap()));
 
     let again = case.run(&["quickstart", "--out", "q"]);
     assert_eq!(again.status, 2, "the folder holds runs");

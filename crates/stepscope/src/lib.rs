@@ -1,4 +1,32 @@
-//! stepscope measures, predicts and controls what the step does in mini-batch SGD.
+//! stepscope measures, predicts and controls what the step does in mini-batch SGD: learning rate, batch size,
+//! momentum, averaging. It stands on Burn.
+//!
+//! | to | use |
+//! |---|---|
+//! | run a specification | [`spec::parse`], [`data::Dataset::load`], [`train::Run`] |
+//! | measure a network of your own | implement [`models::Network`], then a [`measure::Probe`] or a [`measure::CurvatureOperator`] |
+//! | find a learning rate along the step | [`control::line_search`] |
+//! | average weights | [`control::average`] |
+//! | predict | [`theory`]; on a live run [`predict`] |
+//! | keep records | [`record::RunFolder`]; any [`train::Sink`] |
+//!
+//! ```
+//! use stepscope::data::Dataset;
+//! use stepscope::train::{MemorySink, Run};
+//!
+//! let text = "
+//!     optimizer.learning_rate = \"measured\"
+//!     train.duration = \"40st\"
+//!     measure.every = \"20st\"
+//! ";
+//! let spec = stepscope::spec::parse(text, "example", &[])?;
+//! let dataset = Dataset::load(&spec.data)?;
+//! let mut records = MemorySink::default();
+//! let outcome = Run::prepare(&spec, &dataset)?.train(Vec::new(), &mut records)?;
+//! assert_eq!(outcome.step.0, 40);
+//! assert!(records.records.iter().any(|record| format!("{record:?}").contains("hessian_top_eigenvalue")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod backend;
 pub mod control;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use stepscope::data::Dataset;
 use stepscope::measure::LocalQuadraticProbe;
 use stepscope::predict::predict_run;
+use stepscope::record::RunFolder;
 use stepscope::train::{Plan, ScheduledProbe};
 use stepscope::types::RunSpec;
 use stepscope_report::advice::advise;
@@ -34,15 +35,19 @@ pub(crate) fn run(arguments: &QuickstartArguments) -> Result<(), Failure> {
     let specs = plan::specs(&arguments.data, arguments.seed);
     let dataset = load(&specs[0])?;
     let folders: Vec<_> = specs.iter().map(|spec| arguments.out.join(&spec.name)).collect();
+    let predicted = arguments.out.join(plan::PREDICTED);
+    for folder in folders.iter().chain([&predicted]) {
+        RunFolder::check(folder, arguments.force).map_err(Failure::bad_input)?;
+    }
     for (spec, folder) in specs.iter().zip(&folders) {
         if spec.name == plan::GOOD {
-            train_and_predict(spec, &dataset, folder, arguments)?;
+            train_and_predict(spec, &dataset, folder, &predicted, arguments.force)?;
         } else {
             execute(spec, &dataset, folder, arguments.force, Vec::new())?;
         }
     }
     let mut runs = Vec::new();
-    for folder in folders.iter().chain([&arguments.out.join(plan::PREDICTED)]) {
+    for folder in folders.iter().chain([&predicted]) {
         runs.push(Run::load(folder).map_err(Failure::failed)?);
     }
     let title = format!("Quickstart on {}", dataset.name);
@@ -55,16 +60,16 @@ fn train_and_predict(
     spec: &RunSpec,
     dataset: &Dataset,
     folder: &Path,
-    arguments: &QuickstartArguments,
+    predicted_folder: &Path,
+    force: bool,
 ) -> Result<(), Failure> {
     let lengths = Plan::new(spec, dataset.train.num_examples() as u64).map_err(Failure::bad_input)?;
     let mut probe = LocalQuadraticProbe::on_training_set(spec, dataset);
     let due = plan::forecast_from(&lengths);
     let extra = vec![ScheduledProbe { probe: &mut probe, due }];
-    let (manifest, _) = execute(spec, dataset, folder, arguments.force, extra)?;
+    let (manifest, _) = execute(spec, dataset, folder, force, extra)?;
     let predicted = predict_run(plan::PREDICTED, &manifest, &lengths, probe.quadratics()).map_err(Failure::failed)?;
-    let folder = arguments.out.join(plan::PREDICTED);
-    write_run(&folder, arguments.force, &predicted.manifest, &predicted.records)
+    write_run(predicted_folder, force, &predicted.manifest, &predicted.records)
 }
 
 fn show(runs: &[Run], page: &Path, format: Format) -> Result<(), Failure> {

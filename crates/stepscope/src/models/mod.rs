@@ -34,6 +34,8 @@ pub trait Network: Module {
 }
 
 /// The networks that a specification can name.
+// One network lives a whole run: its own size does not matter, and boxing it would cost every layer an indirection.
+#[allow(clippy::large_enum_variant)]
 #[derive(Module, Debug)]
 pub enum Model {
     /// Fully connected.

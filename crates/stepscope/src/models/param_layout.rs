@@ -15,9 +15,8 @@ use super::Pass;
 pub struct ParamLayout {
     entries: Vec<Entry>,
     num_params: usize,
-    // Of the first parameter; a network lives on one device in one precision.
-    device: Device,
-    dtype: DType,
+    // Of the first parameter, if there is one: a network lives on one device in one precision.
+    home: Option<(Device, DType)>,
 }
 
 #[derive(Debug, Clone)]
@@ -33,9 +32,8 @@ impl ParamLayout {
     pub fn of<M: Module>(module: &M) -> Self {
         let mut visitor = Collect::default();
         module.visit(&mut visitor);
-        let (device, dtype) = visitor.home.unwrap_or_else(|| (Device::default(), DType::F32));
         let num_params = visitor.entries.last().map_or(0, |last| last.offset + last.len);
-        Self { entries: visitor.entries, num_params, device, dtype }
+        Self { entries: visitor.entries, num_params, home: visitor.home }
     }
 
     /// D: the number of scalar parameters.
@@ -74,8 +72,9 @@ impl ParamLayout {
     /// `direction` has [`ParamLayout::num_params`] entries.
     pub fn pass_along(&self, direction: &[f64]) -> Pass {
         let parts = self.entries.iter().filter_map(|entry| {
+            let (device, dtype) = self.home.as_ref()?;
             let part = direction.get(entry.offset..entry.offset + entry.len)?;
-            Some((entry.id, tensor(part, &self.device, self.dtype)))
+            Some((entry.id, tensor(part, device, *dtype)))
         });
         Pass::along(parts.collect())
     }

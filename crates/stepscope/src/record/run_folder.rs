@@ -34,14 +34,8 @@ impl RunFolder {
     /// # Errors
     /// [`RecordError`]: the folder holds a run, is a file, or cannot be created or written to.
     pub fn create(path: &Path, force: bool) -> Result<Self, RecordError> {
+        Self::check(path, force)?;
         let folder = Self { path: path.to_owned() };
-        if path.exists() && !path.is_dir() {
-            return Err(RecordError::NotAFolder { folder: path.display().to_string() });
-        }
-        let found = [Self::MANIFEST, Self::RECORDS].into_iter().find(|name| is_there(&path.join(name)));
-        if let (Some(found), false) = (found, force) {
-            return Err(RecordError::HoldsARun { folder: path.display().to_string(), found });
-        }
         fs::create_dir_all(path).map_err(|source| refused(path, "be created", source))?;
         let probe = path.join(PARTIAL_MANIFEST);
         File::create(&probe).map_err(|source| refused(path, "be written to", source))?;
@@ -53,6 +47,21 @@ impl RunFolder {
             }
         }
         Ok(folder)
+    }
+
+    /// Whether [`RunFolder::create`] would take the folder, without touching it: for a command that fills several.
+    ///
+    /// # Errors
+    /// [`RecordError`]: the folder holds a run and there is no `force`, or it is a file.
+    pub fn check(path: &Path, force: bool) -> Result<(), RecordError> {
+        if path.exists() && !path.is_dir() {
+            return Err(RecordError::NotAFolder { folder: path.display().to_string() });
+        }
+        let found = [Self::MANIFEST, Self::RECORDS].into_iter().find(|name| is_there(&path.join(name)));
+        match (found, force) {
+            (Some(found), false) => Err(RecordError::HoldsARun { folder: path.display().to_string(), found }),
+            _ => Ok(()),
+        }
     }
 
     /// The folder.
