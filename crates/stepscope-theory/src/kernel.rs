@@ -43,6 +43,12 @@ impl MomentState {
         }
     }
 
+    /// The state one step after a kick of gradient noise hit weights at rest: x = y = w = Σ λC of `modes`.
+    pub(crate) fn kicked(modes: &Modes) -> Self {
+        let state = Self::new(modes, false);
+        Self { cross: state.error.clone(), velocity: state.error.clone(), ..state }
+    }
+
     /// Σ λC.
     pub(crate) fn signal(&self) -> f64 {
         self.error.iter().sum()
@@ -69,7 +75,7 @@ struct VectorStep<S: Simd> {
     learning_rate: S::f64s,
     momentum: S::f64s,
     momentum_squared: S::f64s,
-    minus_two_momentum: S::f64s,
+    minus_two: S::f64s,
     /// 1 − γτ2.
     curvature: S::f64s,
     /// γa²·drive.
@@ -86,7 +92,7 @@ impl<S: Simd> VectorStep<S> {
             learning_rate: simd.splat_f64s(learning_rate),
             momentum: simd.splat_f64s(momentum),
             momentum_squared: simd.splat_f64s(momentum * momentum),
-            minus_two_momentum: simd.splat_f64s(-2.0 * momentum),
+            minus_two: simd.splat_f64s(-2.0),
             curvature: simd.splat_f64s(1.0 - noise_factor * tau2),
             source: simd.splat_f64s(noise_factor * learning_rate * learning_rate * drive),
             one: simd.splat_f64s(1.0),
@@ -130,28 +136,34 @@ impl<S: Simd> VectorStep<S> {
 
     /// h = by − aλx, G = aλ(aλ(1 − γτ2)x − 2by) + b²w + source·q; x′ = x + 2h + G, y′ = h + G, w′ = G.
     #[inline(always)]
+    fn general(&self, simd: S, eigenvalue: S::f64s, noise_weight: S::f64s, moments: [S::f64s; 3]) -> [S::f64s; 3] {
+        let [x, y, w] = moments;
+        let rate = simd.mul_f64s(self.learning_rate, eigenvalue);
+        let pull = simd.mul_f64s(rate, x);
+        let push = simd.mul_f64s(self.momentum, y);
+        let drift = simd.sub_f64s(push, pull);
+        let inner = simd.mul_add_e_f64s(self.minus_two, push, simd.mul_f64s(self.curvature, pull));
+        let source = simd.mul_add_e_f64s(self.momentum_squared, w, simd.mul_f64s(self.source, noise_weight));
+        let gain = simd.mul_add_e_f64s(rate, inner, source);
+        let cross = simd.add_f64s(drift, gain);
+        [simd.add_f64s(simd.add_f64s(x, drift), cross), cross, gain]
+    }
+
+    #[inline(always)]
     fn with_momentum(&self, simd: S, state: &mut MomentState) -> f64 {
         let (eigenvalues, _) = S::as_simd_f64s(&state.eigenvalues);
         let (noise_weights, _) = S::as_simd_f64s(&state.noise_weights);
         let (errors, _) = S::as_mut_simd_f64s(&mut state.error);
         let (crosses, _) = S::as_mut_simd_f64s(&mut state.cross);
         let (velocities, _) = S::as_mut_simd_f64s(&mut state.velocity);
-        let mut sums = [simd.splat_f64s(0.0); 4];
+        let mut sum = simd.splat_f64s(0.0);
         let nodes = eigenvalues.iter().zip(noise_weights);
         let moments = errors.iter_mut().zip(crosses.iter_mut().zip(velocities.iter_mut()));
-        for (index, ((&eigenvalue, &weight), (x, (y, w)))) in nodes.zip(moments).enumerate() {
-            let rate = simd.mul_f64s(self.learning_rate, eigenvalue);
-            let pull = simd.mul_f64s(rate, *x);
-            let drift = simd.sub_f64s(simd.mul_f64s(self.momentum, *y), pull);
-            let inner = simd.mul_add_e_f64s(self.minus_two_momentum, *y, simd.mul_f64s(self.curvature, pull));
-            let source = simd.mul_add_e_f64s(self.momentum_squared, *w, simd.mul_f64s(self.source, weight));
-            let gain = simd.mul_add_e_f64s(rate, inner, source);
-            *x = simd.mul_add_e_f64s(self.two, drift, simd.add_f64s(*x, gain));
-            *y = simd.add_f64s(drift, gain);
-            *w = gain;
-            sums[index % 4] = simd.add_f64s(sums[index % 4], *x);
+        for ((&eigenvalue, &weight), (x, (y, w))) in nodes.zip(moments) {
+            [*x, *y, *w] = self.general(simd, eigenvalue, weight, [*x, *y, *w]);
+            sum = simd.add_f64s(sum, *x);
         }
-        reduce(simd, sums)
+        simd.reduce_sum_f64s(sum)
     }
 }
 

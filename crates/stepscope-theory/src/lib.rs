@@ -4,21 +4,40 @@
 //! [`Sgd`] (or a [`Schedule`]), ask for [`QuadraticModel::loss_curve`]. Formulas and their sources are in
 //! `loss-prediction`, `averaging` and `curvature` among the papers of the project.
 
+mod asymptotics;
+mod bins;
+mod complex;
 mod error;
+mod generating;
 mod kernel;
 mod model;
 mod modes;
 mod monte_carlo;
+mod power_law;
 mod random;
 mod recursion;
+mod roots;
 mod sgd;
+mod special;
 mod stability;
+mod talbot;
+mod volterra;
 mod warning;
 
+pub use asymptotics::{
+    Asymptotics, BestMomentum, Regime, best_asymptotic_learning_rate, best_asymptotic_momentum, best_noise_gain,
+    eventual_divergence_rate, learning_rate_at_noise_gain, negative_momentum_helps,
+};
+pub use bins::BinnedPrediction;
 pub use error::TheoryError;
 pub use model::{Closure, QuadraticModel};
 pub use monte_carlo::{MonteCarlo, NoiseSource};
+pub use power_law::{PowerLaw, PowerLawFit};
 pub use recursion::{LossCurve, Prediction};
 pub use sgd::{Sampling, Schedule, Sgd};
-pub use stability::{Stability, mode_limit};
-pub use warning::Warning;
+pub use stability::{
+    Stability, balanced_batch_size, critical_eigenvalue, critical_learning_rate, growth_per_step, mode_limit,
+    noise_floor,
+};
+pub use volterra::Propagators;
+pub use warning::{TalbotRefusal, Warning};

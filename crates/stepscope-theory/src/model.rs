@@ -110,6 +110,19 @@ impl QuadraticModel {
         model.with_label_noise(label_noise)
     }
 
+    /// A model from nodes that stand for many modes each.
+    pub(crate) fn from_nodes(modes: Modes, closure: Closure) -> Self {
+        let negative = Modes { eigenvalues: Vec::new(), signal: Vec::new(), noise_weights: Vec::new() };
+        Self { modes, negative, closure, loss_floor: 0.0, label_noise: 0.0, num_zeros: 0 }
+    }
+
+    /// The same model with other nodes for its positive modes.
+    pub(crate) fn with_modes(&self, modes: Modes) -> Self {
+        let (negative, closure) = (self.negative.clone(), self.closure);
+        let (loss_floor, label_noise, num_zeros) = (self.loss_floor, self.label_noise, self.num_zeros);
+        Self { modes, negative, closure, loss_floor, label_noise, num_zeros }
+    }
+
     /// Sets the loss that no weights can remove; it is added to every loss.
     ///
     /// # Errors
@@ -148,6 +161,11 @@ impl QuadraticModel {
     /// λ_max > 0.
     pub fn largest_eigenvalue(&self) -> f64 {
         self.modes.eigenvalues.first().copied().unwrap_or(f64::NAN)
+    }
+
+    /// Tr H₊ = Σ λ over the positive modes.
+    pub fn trace(&self) -> f64 {
+        self.modes.trace()
     }
 
     /// Number of nodes with a positive eigenvalue.

@@ -1,4 +1,5 @@
 //! The per-mode recursion against sampled SGD and against closed forms.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
 
 use stepscope_theory::{Closure, MonteCarlo, NoiseSource, Prediction, QuadraticModel, Sgd, TheoryError, Warning};
 use stepscope_types::Spectrum;
