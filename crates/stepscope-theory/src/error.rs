@@ -81,6 +81,22 @@ pub enum TheoryError {
         /// Nodes that would have to be stepped.
         num_nodes: usize,
     },
+    /// A method was asked for what it cannot do.
+    #[error("{method} needs {needs}: {advice}")]
+    Unsuited {
+        /// The method.
+        method: &'static str,
+        /// What it needs and did not get.
+        needs: &'static str,
+        /// What to do instead.
+        advice: &'static str,
+    },
+    /// An eigenvalue decomposition did not converge.
+    #[error("the eigenvalue decomposition of the {size} x {size} kernel did not converge: check the features for NaN")]
+    NoDecomposition {
+        /// Rows of the kernel.
+        size: usize,
+    },
     /// Two lists that must have equal length do not.
     #[error("{what} need {expected} entries, got {got}")]
     Length {
