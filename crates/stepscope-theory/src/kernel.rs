@@ -54,6 +54,21 @@ impl MomentState {
         self.error.iter().sum()
     }
 
+    /// λ of each mode, padded with zeros.
+    pub(crate) fn eigenvalues(&self) -> &[f64] {
+        &self.eigenvalues
+    }
+
+    /// x = λC of each mode, padded with zeros.
+    pub(crate) fn errors(&self) -> &[f64] {
+        &self.error
+    }
+
+    /// y = λJ of each mode, padded with zeros; empty without momentum.
+    pub(crate) fn crosses(&self) -> &[f64] {
+        &self.cross
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.error.is_empty()
     }

@@ -5,6 +5,7 @@
 //! `loss-prediction`, `averaging` and `curvature` among the papers of the project.
 
 mod asymptotics;
+mod averages;
 mod bins;
 mod complex;
 mod error;
@@ -30,6 +31,11 @@ mod warning;
 pub use asymptotics::{
     Asymptotics, BestMomentum, Regime, best_asymptotic_learning_rate, best_asymptotic_momentum, best_noise_gain,
     eventual_divergence_rate, learning_rate_at_noise_gain, negative_momentum_helps,
+};
+pub use averages::{
+    Average, ChordPrediction, EpochSampling, StationaryMode, ema_for_reduction, ema_heavy_ball, ema_mean,
+    loss_effective_rate, matched_ema, matched_window, multipliers, pathwise_schedule, pathwise_weights,
+    poisson_binomial_schedule, poisson_binomial_weights, weights_from_multipliers,
 };
 pub use bins::BinnedPrediction;
 pub use error::TheoryError;

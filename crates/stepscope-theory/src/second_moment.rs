@@ -175,7 +175,11 @@ impl Process for KernelProcess<'_> {
         Ok(())
     }
 
-    fn loss(&self) -> f64 {
-        self.residual.iter().map(|f| f * f).sum::<f64>() / (2 * self.residual.len()) as f64
+    fn position(&self) -> &[f64] {
+        &self.residual
+    }
+
+    fn loss_at(&self, position: &[f64]) -> f64 {
+        position.iter().map(|f| f * f).sum::<f64>() / (2 * position.len()) as f64
     }
 }
