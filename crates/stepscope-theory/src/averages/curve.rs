@@ -141,7 +141,7 @@ struct Sums {
 struct Beside {
     /// λP = λE wm.
     mixed: Vec<f64>,
-    /// λQ = λE vm; empty without momentum, where it never acts.
+    /// λQ = λE vm; without momentum it never acts.
     drift: Vec<f64>,
     /// λR = λE m².
     square: Vec<f64>,
@@ -149,29 +149,19 @@ struct Beside {
 
 impl Beside {
     fn new(state: &MomentState) -> Self {
-        let start = state.errors().to_vec();
-        Self { mixed: start.clone(), drift: vec![0.0; state.crosses().len()], square: start }
+        let start: Vec<f64> = state.modes().map(|mode| mode.error).collect();
+        Self { mixed: start.clone(), drift: vec![0.0; start.len()], square: start }
     }
 
     fn advance(&mut self, sgd: &Sgd, intake: f64, state: &MomentState) {
         let (a, b, keep) = (sgd.learning_rate, sgd.momentum, 1.0 - intake);
-        let nodes = state.eigenvalues().iter().zip(state.errors());
-        let moments = self.mixed.iter_mut().zip(&mut self.square);
-        if self.drift.is_empty() {
-            for ((&eigenvalue, &error), (mixed, square)) in nodes.zip(moments) {
-                let moved = (1.0 - a * eigenvalue) * *mixed;
-                *square = keep * keep * *square + 2.0 * intake * keep * moved + intake * intake * error;
-                *mixed = keep * moved + intake * error;
-            }
-            return;
-        }
-        let drifts = self.drift.iter_mut().zip(state.crosses());
-        for (((&eigenvalue, &error), (mixed, square)), (drift, &cross)) in nodes.zip(moments).zip(drifts) {
-            let pulled = b * *drift - a * eigenvalue * *mixed;
+        let moments = self.mixed.iter_mut().zip(&mut self.drift).zip(&mut self.square);
+        for (mode, ((mixed, drift), square)) in state.modes().zip(moments) {
+            let pulled = b * *drift - a * mode.eigenvalue * *mixed;
             let moved = *mixed + pulled;
-            *square = keep * keep * *square + 2.0 * intake * keep * moved + intake * intake * error;
-            *mixed = keep * moved + intake * error;
-            *drift = keep * pulled + intake * cross;
+            *square = keep * keep * *square + 2.0 * intake * keep * moved + intake * intake * mode.error;
+            *mixed = keep * moved + intake * mode.error;
+            *drift = keep * pulled + intake * mode.cross;
         }
     }
 }
