@@ -42,7 +42,7 @@ impl QuadraticModel {
     pub fn binned(&self, bins_per_decade: u32) -> Result<Self, TheoryError> {
         check("bins per decade", "at least 1", f64::from(bins_per_decade), bins_per_decade >= 1)?;
         let modes = &self.modes;
-        let mut nodes = Modes { eigenvalues: Vec::new(), signal: Vec::new(), noise_weights: Vec::new() };
+        let mut nodes = Modes::empty();
         let mut start = 0;
         while start < modes.len() {
             let end = if start < EXACT_HEAD { start + 1 } else { bin_end(&modes.eigenvalues, start, bins_per_decade) };
@@ -109,12 +109,5 @@ impl Modes {
         let trace: f64 =
             modes.noise_weights[range.clone()].iter().zip(&modes.eigenvalues[range.clone()]).map(|(q, l)| q / l).sum();
         self.push(noise_weight / trace, modes.signal[range].iter().sum(), noise_weight);
-    }
-
-    /// Adds one node.
-    pub(crate) fn push(&mut self, eigenvalue: f64, signal: f64, noise_weight: f64) {
-        self.eigenvalues.push(eigenvalue);
-        self.signal.push(signal);
-        self.noise_weights.push(noise_weight);
     }
 }

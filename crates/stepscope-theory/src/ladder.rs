@@ -8,6 +8,7 @@ use crate::monte_carlo::{MonteCarlo, NoiseSource};
 use crate::power_law::PowerLaw;
 use crate::recursion::Prediction;
 use crate::sgd::{Sampling, Schedule, Sgd};
+use crate::warning::Warning;
 
 /// A way to the loss, from the slowest and most literal to the quickest and most approximate.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,6 +85,14 @@ impl Problem {
     /// [`TheoryError::Unsuited`] where the rung needs data, constant settings or a power law that are not there; otherwise
     /// those of the rung.
     pub fn predict(&self, schedule: &dyn Schedule, times: &[u64], rung: Rung) -> Result<Prediction, TheoryError> {
+        let mut prediction = self.by_rung(schedule, times, rung)?;
+        if matches!(self.sampling, Sampling::Finite { .. }) {
+            prediction.warnings.push(Warning::IndependentBatches);
+        }
+        Ok(prediction)
+    }
+
+    fn by_rung(&self, schedule: &dyn Schedule, times: &[u64], rung: Rung) -> Result<Prediction, TheoryError> {
         match rung {
             Rung::MonteCarlo(sampler) => self.sample(&sampler, schedule, times),
             Rung::SecondMoment => match &self.data {

@@ -50,7 +50,7 @@ impl MeasuredHead {
         let nu = root(slow, fast, |nu| (tail(nu) / rest_trace).ln());
         let kappa = self.target_exponent();
         let signal_scale = rest_signal / power_sum(kappa + 1.0, first + 1.0, end);
-        let mut modes = Modes { eigenvalues: Vec::new(), signal: Vec::new(), noise_weights: Vec::new() };
+        let mut modes = Modes::empty();
         for (eigenvalue, coefficient) in self.head.pairs() {
             modes.push(eigenvalue, eigenvalue * coefficient, eigenvalue * eigenvalue);
         }

@@ -92,7 +92,7 @@ impl PowerLaw {
     ) -> Result<QuadraticModel, TheoryError> {
         check("bins per decade", "at least 1", f64::from(bins_per_decade), bins_per_decade >= 1)?;
         check("smallest eigenvalue", "above 0", smallest_eigenvalue, smallest_eigenvalue > 0.0)?;
-        let mut nodes = Modes { eigenvalues: Vec::new(), signal: Vec::new(), noise_weights: Vec::new() };
+        let mut nodes = Modes::empty();
         let end = self.modes + 1.0;
         let head = f64::from(EXACT_HEAD).min(self.modes);
         for k in 1..=head as u32 {

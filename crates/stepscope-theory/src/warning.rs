@@ -48,6 +48,8 @@ pub enum Warning {
         /// Why.
         reason: TalbotRefusal,
     },
+    /// Batches of finite data are taken as independent draws, which shuffled epochs are not.
+    IndependentBatches,
     /// γτ2 above 1: outside the range in which the stability conditions are proved.
     ClosureOutsideProof {
         /// γτ2.
@@ -115,6 +117,10 @@ impl fmt::Display for Warning {
             Self::TalbotReplaced { time, reason } => {
                 write!(f, "at t = {time} the contour is not to be trusted ({reason}): the recursion answered")
             }
+            Self::IndependentBatches => f.write_str(
+                "every batch is taken as an independent draw; training in shuffled epochs ends 5-14 % lower far from the \
+                 stability threshold and 5-16 % higher close to it",
+            ),
             Self::ClosureOutsideProof { gamma_tau2 } => write!(
                 f,
                 "gamma * tau2 = {gamma_tau2} is above 1: the stability conditions are proved for 0 <= gamma * tau2 <= 1 only"

@@ -4,8 +4,8 @@
 
 use stepscope_theory::{
     Asymptotics, Closure, PowerLaw, QuadraticModel, Regime, Sampling, Sgd, Stability, best_asymptotic_learning_rate,
-    best_noise_gain, critical_eigenvalue, critical_learning_rate, eventual_divergence_rate, growth_per_step,
-    learning_rate_at_noise_gain, negative_momentum_helps,
+    best_asymptotic_momentum, best_noise_gain, critical_eigenvalue, critical_learning_rate, eventual_divergence_rate,
+    growth_per_step, learning_rate_at_noise_gain, negative_momentum_helps,
 };
 use stepscope_types::BatchSize;
 
@@ -171,4 +171,24 @@ fn claim_16_in_the_signal_phase_noise_costs_a_constant_factor() {
     let gain = Asymptotics::of(&law, &model, &sgd).unwrap().noise_gain;
     println!("ratio {ratio:.5}, 1/(1 - U) {:.5}", 1.0 / (1.0 - gain));
     assert!((ratio * (1.0 - gain) - 1.0).abs() < 3e-3, "{ratio} {gain}");
+}
+
+#[test]
+fn the_best_momentum_of_the_long_run_is_the_documents() {
+    // Section 3: noise phase, nu = 1.5, kappa = 3.
+    let (law, model) = endless(1.5, 3.0);
+    for (batch, rate, momentum) in [(1.0, 0.156, -0.420), (10.0, 0.534, -0.360)] {
+        let best = best_asymptotic_momentum(&law, &model, 1.0 / batch).unwrap().unwrap();
+        println!("B = {batch}: {best:?}");
+        assert!((best.learning_rate - rate).abs() < 2e-3 && (best.momentum - momentum).abs() < 2e-3, "{best:?}");
+        assert!(best.gain > 0.95 && best.gain < 0.99, "{best:?}");
+    }
+    // Signal phase, nu = 1.5, kappa = .75: momentum pays little at B = 1 and much at large batches.
+    let (law, model) = endless(1.5, 0.75);
+    let gains =
+        [1.0, 16.0, 64.0, 256.0].map(|batch| best_asymptotic_momentum(&law, &model, 1.0 / batch).unwrap().unwrap());
+    println!("{gains:?}");
+    assert!(gains.iter().all(|best| best.momentum > 0.0));
+    assert!(gains.windows(2).all(|pair| pair[1].gain < pair[0].gain));
+    assert!(gains[0].gain > 0.95 && (gains[1].gain - 0.68).abs() < 0.02);
 }
