@@ -16,6 +16,7 @@ mod generating;
 mod gram;
 mod kernel;
 mod ladder;
+mod least_squares;
 mod linear_method;
 mod measured_head;
 mod minimize;
@@ -43,8 +44,8 @@ pub use asymptotics::{
     eventual_divergence_rate, learning_rate_at_noise_gain, negative_momentum_helps,
 };
 pub use averages::{
-    Average, ChordPrediction, EpochSampling, StationaryMode, ema_for_reduction, ema_heavy_ball, ema_mean,
-    loss_effective_rate, matched_ema, matched_window, multipliers, pathwise_schedule, pathwise_weights,
+    Average, ChordPrediction, EpochSampling, ExcessSpectrum, StationaryMode, ema_for_reduction, ema_heavy_ball,
+    ema_mean, loss_effective_rate, matched_ema, matched_window, multipliers, pathwise_schedule, pathwise_weights,
     poisson_binomial_schedule, poisson_binomial_weights, weights_from_multipliers,
 };
 pub use bins::BinnedPrediction;

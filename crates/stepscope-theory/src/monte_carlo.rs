@@ -4,7 +4,7 @@ use crate::averages::Average;
 use crate::error::{TheoryError, check};
 use crate::model::QuadraticModel;
 use crate::random::RandomStream;
-use crate::recursion::Prediction;
+use crate::recursion::{LONGEST_CURVE, Prediction};
 use crate::sgd::{Sampling, Schedule, Sgd};
 
 /// How many runs, from which seed.
@@ -109,9 +109,10 @@ impl MonteCarlo {
     ) -> Result<Prediction, TheoryError> {
         check("runs", "at least 2", self.runs as f64, self.runs >= 2)?;
         let steps = times.iter().copied().max().unwrap_or(0);
+        check("steps of a stored trajectory", "at most 1e9", steps as f64, steps <= LONGEST_CURVE)?;
         let mut random = RandomStream::from_seed(self.seed);
         let (mut means, mut squares) = (vec![0.0; times.len()], vec![0.0; times.len()]);
-        let mut trajectory = vec![Vec::new(); usize::try_from(steps).unwrap_or(0).saturating_add(1)];
+        let mut trajectory = vec![Vec::new(); steps as usize + 1];
         for run in 0..self.runs {
             process.restart(&mut random);
             process.position().clone_into(&mut trajectory[0]);

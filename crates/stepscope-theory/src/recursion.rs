@@ -4,12 +4,15 @@ use std::ops::ControlFlow;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::error::TheoryError;
+use crate::error::{TheoryError, check};
 use crate::kernel::MomentState;
 use crate::model::QuadraticModel;
 use crate::sgd::{Schedule, Sgd};
 use crate::stability::{self, Stability};
 use crate::warning::Warning;
+
+/// Most steps of a curve that is stored whole.
+pub(crate) const LONGEST_CURVE: u64 = 1_000_000_000;
 
 /// A predicted loss curve.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,9 +60,15 @@ impl QuadraticModel {
     /// ```
     ///
     /// # Errors
-    /// [`TheoryError::Number`] for settings out of range at any step.
+    /// [`TheoryError::Number`] for settings out of range at any step, or more steps than a stored curve holds (1e9).
     pub fn loss_curve<S: Schedule + ?Sized>(&self, schedule: &S, steps: u64) -> Result<LossCurve, TheoryError> {
-        let mut loss = Vec::with_capacity(usize::try_from(steps).unwrap_or(0).saturating_add(1));
+        check(
+            "steps of a stored curve",
+            "at most 1e9; ask for single times beyond",
+            steps as f64,
+            steps <= LONGEST_CURVE,
+        )?;
+        let mut loss = Vec::with_capacity(steps as usize + 1);
         loss.push(self.initial_loss());
         let mut warnings = self.warnings(schedule, steps)?;
         let overflow = self.walk(schedule, steps, |_, signal, _| {
@@ -67,8 +76,8 @@ impl QuadraticModel {
             ControlFlow::Continue(())
         });
         if let Some(step) = overflow {
-            loss.truncate(usize::try_from(step).unwrap_or(usize::MAX));
-            loss.resize(usize::try_from(steps).unwrap_or(0).saturating_add(1), f64::INFINITY);
+            loss.truncate(step as usize);
+            loss.resize(steps as usize + 1, f64::INFINITY);
             warnings.push(Warning::Overflow { step });
         }
         Ok(LossCurve { loss, warnings })

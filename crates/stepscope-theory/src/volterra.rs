@@ -2,11 +2,11 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::error::TheoryError;
+use crate::error::{TheoryError, check};
 use crate::kernel::MomentState;
 use crate::model::QuadraticModel;
 use crate::modes::Modes;
-use crate::recursion::LossCurve;
+use crate::recursion::{LONGEST_CURVE, LossCurve};
 use crate::sgd::Sgd;
 
 /// The two propagators of a model under constant settings, at t = 0..=steps.
@@ -25,6 +25,7 @@ impl QuadraticModel {
     /// [`TheoryError::Number`] for settings out of range.
     pub fn propagators(&self, sgd: &Sgd, steps: u64) -> Result<Propagators, TheoryError> {
         sgd.checked()?;
+        check("steps of a stored curve", "at most 1e9", steps as f64, steps <= LONGEST_CURVE)?;
         let tau2 = self.closure.tau2();
         let signal = free_sums(MomentState::new(&self.modes, true), sgd, tau2, steps);
         let quiet = Sgd { noise_factor: 0.0, ..*sgd };

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
 
 use stepscope_theory::{
-    Average, Closure, MonteCarlo, NoiseSource, PowerLaw, Prediction, QuadraticModel, Sgd, StationaryMode, TheoryError,
+    Average, Closure, ExcessSpectrum, MonteCarlo, NoiseSource, PowerLaw, Prediction, QuadraticModel, Sgd,
+    StationaryMode, TheoryError,
 };
 use stepscope_types::Spectrum;
 
@@ -96,4 +97,33 @@ fn averages_without_a_meaning_are_refused() {
     for bad in [Average::Ema { rate: 0.0 }, Average::Window { length: 0 }, Average::PowerFunction { exponent: -1.0 }] {
         assert!(matches!(bad.weights(5), Err(TheoryError::Number { .. })), "{bad:?}");
     }
+}
+
+#[test]
+fn a_two_point_curve_tells_what_every_average_gains() {
+    // 300 directions with rates over three decades and excess e(a): the curve and the gains are known exactly.
+    let modes: Vec<(StationaryMode, f64)> = (0..300)
+        .map(|k| {
+            let rate = 10_f64.powf(-3.0 + 2.7 * f64::from(k) / 299.0);
+            (StationaryMode::new(rate, 0.0).unwrap(), 0.01 * (1.0 + f64::from(k % 7)) * rate.powf(0.3))
+        })
+        .collect();
+    let true_gain =
+        |ratio: &dyn Fn(&StationaryMode) -> f64| modes.iter().map(|(mode, e)| e * (1.0 - ratio(mode))).sum::<f64>();
+    let lags = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000];
+    let drops: Vec<f64> = lags.iter().map(|&lag| true_gain(&|mode| mode.two_point_ratio(lag))).collect();
+    let spectrum = ExcessSpectrum::fit(&lags, &drops, 0.0).unwrap();
+    for ema_rate in [0.3, 0.03, 0.003] {
+        let predicted = spectrum.gain(|mode| mode.ema_ratio(ema_rate)).unwrap();
+        let truth = true_gain(&|mode| mode.ema_ratio(ema_rate).unwrap());
+        println!("EMA {ema_rate}: {predicted:.5} of {truth:.5}");
+        assert!((predicted / truth - 1.0).abs() < 2e-3, "{ema_rate}: {predicted} {truth}");
+    }
+    for length in [10, 100, 1000] {
+        let predicted = spectrum.gain(|mode| mode.window_ratio(length)).unwrap();
+        let truth = true_gain(&|mode| mode.window_ratio(length).unwrap());
+        assert!((predicted / truth - 1.0).abs() < 2e-3, "{length}: {predicted} {truth}");
+    }
+    assert!((spectrum.total() / modes.iter().map(|(_, e)| e).sum::<f64>() - 1.0).abs() < 5e-3);
+    assert!(ExcessSpectrum::fit(&[1, 10], &[0.1, -0.1], 0.0).is_err());
 }

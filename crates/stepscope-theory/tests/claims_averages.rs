@@ -353,7 +353,7 @@ fn claim_27_without_replacement_the_finite_formula_holds_and_the_independent_one
         (0.005, [0.00027578, 0.000128518, 5.78829e-05]),
     ] {
         let law = EpochSampling::new(rate, 50, 17).unwrap();
-        let predicted = [law.variance(), law.two_point_variance(50), law.window_variance(50).unwrap()];
+        let predicted = [law.variance(), law.two_point_variance(50).unwrap(), law.window_variance(50).unwrap()];
         let simulated = shuffled(rate, 50, 17, 30_000);
         for index in 0..3 {
             assert!((predicted[index] / table[index] - 1.0).abs() < 1e-5, "{rate} {index}: {}", predicted[index]);

@@ -151,3 +151,13 @@ fn bad_settings_anywhere_in_a_schedule_are_refused() {
     assert!(matches!(model.loss_curve(&late, 10), Err(TheoryError::Number { name: "momentum", .. })));
     assert!(model.loss_curve(&late, 9).is_ok());
 }
+
+#[test]
+fn curves_too_long_to_store_are_refused_not_allocated() {
+    let model = QuadraticModel::interpolating(&power_law(3, 1.5), Closure::GAUSSIAN).unwrap();
+    let sgd = Sgd::from_numbers(0.1, 0.0, 1.0).unwrap();
+    assert!(model.loss_curve(&sgd, u64::MAX).is_err());
+    assert!(model.loss_curve_volterra(&sgd, u64::MAX).is_err());
+    let sampler = MonteCarlo { runs: 2, seed: 1 };
+    assert!(sampler.sample(&model, NoiseSource::Closure, &sgd, &[u64::MAX]).is_err());
+}

@@ -1,6 +1,7 @@
 //! Sampling without replacement: the stationary variance when every epoch sees every batch once.
 
 use crate::error::{TheoryError, check};
+use crate::recursion::LONGEST_CURVE;
 
 /// One direction trained in epochs of M batches, each batch once an epoch, read at a phase of the epoch.
 ///
@@ -31,20 +32,24 @@ impl EpochSampling {
         self.variance_of_weights(&[1.0])
     }
 
-    /// Var of the midpoint of the last iterate and that `gap` steps before.
-    pub fn two_point_variance(&self, gap: u64) -> f64 {
+    /// Var of the midpoint of the last iterate and that `gap` steps before. O(gap).
+    ///
+    /// # Errors
+    /// [`TheoryError::Number`] for a gap above 1e9.
+    pub fn two_point_variance(&self, gap: u64) -> Result<f64, TheoryError> {
+        check("gap", "at most 1e9", gap as f64, gap <= LONGEST_CURVE)?;
         let mut weights = vec![0.0; gap as usize + 1];
         weights[0] += 0.5;
         weights[gap as usize] += 0.5;
-        self.variance_of_weights(&weights)
+        Ok(self.variance_of_weights(&weights))
     }
 
     /// Var of the mean of the last `length` iterates.
     ///
     /// # Errors
-    /// [`TheoryError::Number`] for an empty window.
+    /// [`TheoryError::Number`] for an empty window or one above 1e9.
     pub fn window_variance(&self, length: u64) -> Result<f64, TheoryError> {
-        check("window length", "at least 1", length as f64, length >= 1)?;
+        check("window length", "between 1 and 1e9", length as f64, (1..=LONGEST_CURVE).contains(&length))?;
         Ok(self.variance_of_weights(&vec![1.0 / length as f64; length as usize]))
     }
 

@@ -3,6 +3,7 @@
 mod curve;
 mod epochs;
 mod equivalence;
+mod spectrometer;
 mod stationary;
 
 pub use curve::ChordPrediction;
@@ -11,6 +12,7 @@ pub use equivalence::{
     ema_for_reduction, ema_heavy_ball, ema_mean, loss_effective_rate, matched_ema, matched_window, multipliers,
     pathwise_schedule, pathwise_weights, poisson_binomial_schedule, poisson_binomial_weights, weights_from_multipliers,
 };
+pub use spectrometer::ExcessSpectrum;
 pub use stationary::StationaryMode;
 
 use crate::error::{TheoryError, check};

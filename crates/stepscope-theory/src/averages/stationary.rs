@@ -39,19 +39,20 @@ impl StationaryMode {
 
     /// ρ_0, ..., ρ_{lags}: ρ_1 = φ₁/(1 + β), ρ_k = φ₁ρ_{k−1} − βρ_{k−2}, φ₁ = 1 + β − a; (1 − a)^k without momentum.
     pub fn autocorrelations(&self, lags: u64) -> Vec<f64> {
+        self.correlations().zip(0..=lags).map(|(rho, _)| rho).collect()
+    }
+
+    /// ρ_0, ρ_1, ... without end.
+    fn correlations(&self) -> impl Iterator<Item = f64> + use<> {
         let (first, second) = (1.0 + self.momentum - self.rate, -self.momentum);
-        let (mut previous, mut current) = (1.0, first / (1.0 + self.momentum));
-        let mut list = vec![1.0];
-        for _ in 0..lags {
-            list.push(current);
-            (previous, current) = (current, first * current + second * previous);
-        }
-        list
+        let start = (1.0, first / (1.0 + self.momentum));
+        let next = move |&(previous, current): &(f64, f64)| Some((current, first * current + second * previous));
+        std::iter::successors(Some(start), next).map(|(rho, _)| rho)
     }
 
     /// ρ_k. O(k).
     pub fn autocorrelation(&self, lag: u64) -> f64 {
-        self.autocorrelations(lag).last().copied().unwrap_or(1.0)
+        self.correlations().zip(0..=lag).last().map_or(1.0, |(rho, _)| rho)
     }
 
     /// Var(Σ w_j x_{T−j})/Var x = Σ_ij w_i w_j ρ_|i−j|. O(n²).
