@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::warning::TalbotRefusal;
+
 /// A question that has no answer as it was put. Every variant carries what was got and what was expected.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum TheoryError {
@@ -65,6 +67,35 @@ pub enum TheoryError {
         node: usize,
         /// How many modes it holds.
         multiplicity: f64,
+    },
+    /// A time that no rung reaches: the contour refused it and stepping there would take too long.
+    #[error(
+        "t = {time} is out of reach: the contour is not to be trusted ({reason}) and stepping {num_nodes} nodes that far \
+         would take too long; bin the spectrum or ask for an earlier time"
+    )]
+    OutOfReach {
+        /// The time asked for.
+        time: u64,
+        /// Why the contour was not used.
+        reason: TalbotRefusal,
+        /// Nodes that would have to be stepped.
+        num_nodes: usize,
+    },
+    /// A method was asked for what it cannot do.
+    #[error("{method} needs {needs}: {advice}")]
+    Unsuited {
+        /// The method.
+        method: &'static str,
+        /// What it needs and did not get.
+        needs: &'static str,
+        /// What to do instead.
+        advice: &'static str,
+    },
+    /// An eigenvalue decomposition did not converge.
+    #[error("the eigenvalue decomposition of the {size} x {size} kernel did not converge: check the features for NaN")]
+    NoDecomposition {
+        /// Rows of the kernel.
+        size: usize,
     },
     /// Two lists that must have equal length do not.
     #[error("{what} need {expected} entries, got {got}")]

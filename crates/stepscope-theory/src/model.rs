@@ -83,6 +83,44 @@ impl QuadraticModel {
         Ok(Self { modes, negative, closure, loss_floor: 0.0, label_noise: 0.0, num_zeros })
     }
 
+    /// An interpolating problem whose modes come with multiplicities: `multiplicities[k]` modes share `eigenvalues[k]`, each
+    /// with squared initial error `coefficients[k]`.
+    ///
+    /// # Errors
+    /// [`TheoryError::Length`] for lists of unequal length; [`TheoryError::Number`] for an eigenvalue that is not above 0 and
+    /// finite, a negative coefficient or a multiplicity that is not above 0; [`TheoryError::NoPositiveEigenvalue`] for none.
+    pub fn with_multiplicities(
+        eigenvalues: &[f64],
+        coefficients: &[f64],
+        multiplicities: &[f64],
+        closure: Closure,
+    ) -> Result<Self, TheoryError> {
+        for (what, list) in [("coefficients", coefficients), ("multiplicities", multiplicities)] {
+            if list.len() != eigenvalues.len() {
+                return Err(TheoryError::Length { what, expected: eigenvalues.len(), got: list.len() });
+            }
+        }
+        let mut order: Vec<usize> = (0..eigenvalues.len()).collect();
+        order.sort_by(|&i, &j| eigenvalues[j].total_cmp(&eigenvalues[i]));
+        let mut modes = Modes::empty();
+        for index in order {
+            let (eigenvalue, coefficient, count) = (eigenvalues[index], coefficients[index], multiplicities[index]);
+            check("eigenvalue", "finite and above 0", eigenvalue, eigenvalue.is_finite() && eigenvalue > 0.0)?;
+            check(
+                "coefficient",
+                "finite and not negative",
+                coefficient,
+                coefficient.is_finite() && coefficient >= 0.0,
+            )?;
+            check("multiplicity", "finite and above 0", count, count.is_finite() && count > 0.0)?;
+            modes.push(eigenvalue, count * eigenvalue * coefficient, count * eigenvalue * eigenvalue);
+        }
+        if modes.is_empty() {
+            return Err(TheoryError::NoPositiveEigenvalue { largest: f64::NAN });
+        }
+        Ok(Self::from_nodes(modes, closure))
+    }
+
     /// A local quadratic measured on a network: constant gradient noise of known trace, τ = (0, 0).
     ///
     /// `loss_floor` is the loss at the minimum of the quadratic; `noise_trace` is Tr Σ, the trace of the covariance of
@@ -108,6 +146,19 @@ impl QuadraticModel {
         let model = Self::interpolating(spectrum, Closure::ADDITIVE)?.with_loss_floor(loss_floor)?;
         let label_noise = noise_trace / model.modes.trace();
         model.with_label_noise(label_noise)
+    }
+
+    /// A model from nodes that stand for many modes each.
+    pub(crate) fn from_nodes(modes: Modes, closure: Closure) -> Self {
+        let negative = Modes::empty();
+        Self { modes, negative, closure, loss_floor: 0.0, label_noise: 0.0, num_zeros: 0 }
+    }
+
+    /// The same model with other nodes for its positive modes.
+    pub(crate) fn with_modes(&self, modes: Modes) -> Self {
+        let (negative, closure) = (self.negative.clone(), self.closure);
+        let (loss_floor, label_noise, num_zeros) = (self.loss_floor, self.label_noise, self.num_zeros);
+        Self { modes, negative, closure, loss_floor, label_noise, num_zeros }
     }
 
     /// Sets the loss that no weights can remove; it is added to every loss.
@@ -150,6 +201,11 @@ impl QuadraticModel {
         self.modes.eigenvalues.first().copied().unwrap_or(f64::NAN)
     }
 
+    /// Tr H₊ = Σ λ over the positive modes.
+    pub fn trace(&self) -> f64 {
+        self.modes.trace()
+    }
+
     /// Number of nodes with a positive eigenvalue.
     pub fn num_modes(&self) -> usize {
         self.modes.len()
@@ -187,6 +243,25 @@ mod tests {
         assert!(Closure::new(-0.1, -1.0).is_err());
         assert!(Closure::new(f64::NAN, 0.0).is_err());
         assert_eq!(Closure::new(1.0, -1.0), Ok(Closure::GAUSSIAN));
+    }
+
+    #[test]
+    fn multiplicities_stand_for_equal_modes() {
+        let (eigenvalues, coefficients) = ([0.5, 2.0, 0.1], [1.0, 0.3, 2.0]);
+        let grouped =
+            QuadraticModel::with_multiplicities(&eigenvalues, &coefficients, &[2.0, 1.0, 3.0], Closure::GAUSSIAN)
+                .unwrap();
+        let listed = Spectrum::new(vec![0.5, 0.5, 2.0, 0.1, 0.1, 0.1], vec![1.0, 1.0, 0.3, 2.0, 2.0, 2.0]).unwrap();
+        let listed = QuadraticModel::interpolating(&listed, Closure::GAUSSIAN).unwrap();
+        let sgd = crate::Sgd::from_numbers(0.2, 0.5, 0.2).unwrap();
+        let (one, other) = (grouped.loss_at(&sgd, &[50]).unwrap(), listed.loss_at(&sgd, &[50]).unwrap());
+        assert!((one.loss[0] / other.loss[0] - 1.0).abs() < 1e-13);
+        for (bad_eigenvalue, bad_count) in [(-1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (f64::NAN, 1.0)] {
+            assert!(
+                QuadraticModel::with_multiplicities(&[bad_eigenvalue], &[1.0], &[bad_count], Closure::LEADING).is_err()
+            );
+        }
+        assert!(QuadraticModel::with_multiplicities(&[1.0], &[1.0], &[], Closure::LEADING).is_err());
     }
 
     #[test]

@@ -37,6 +37,18 @@ impl Modes {
         (positive, negative, zeros)
     }
 
+    /// No modes.
+    pub(crate) fn empty() -> Self {
+        Self { eigenvalues: Vec::new(), signal: Vec::new(), noise_weights: Vec::new() }
+    }
+
+    /// Adds one node.
+    pub(crate) fn push(&mut self, eigenvalue: f64, signal: f64, noise_weight: f64) {
+        self.eigenvalues.push(eigenvalue);
+        self.signal.push(signal);
+        self.noise_weights.push(noise_weight);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.eigenvalues.len()
     }

@@ -1,9 +1,10 @@
 //! The reference: mini-batch SGD run many times on explicit draws.
 
+use crate::averages::Average;
 use crate::error::{TheoryError, check};
 use crate::model::QuadraticModel;
 use crate::random::RandomStream;
-use crate::recursion::Prediction;
+use crate::recursion::{LONGEST_CURVE, Prediction};
 use crate::sgd::{Sampling, Schedule, Sgd};
 
 /// How many runs, from which seed.
@@ -32,8 +33,10 @@ pub(crate) trait Process {
     fn restart(&mut self, random: &mut RandomStream);
     /// One update.
     fn step(&mut self, sgd: &Sgd, step: u64, random: &mut RandomStream) -> Result<(), TheoryError>;
-    /// The loss now.
-    fn loss(&self) -> f64;
+    /// The weights (or residuals) now.
+    fn position(&self) -> &[f64];
+    /// The loss at some weights.
+    fn loss_at(&self, position: &[f64]) -> f64;
 }
 
 impl MonteCarlo {
@@ -59,6 +62,31 @@ impl MonteCarlo {
         Ok(prediction)
     }
 
+    /// Mean and standard error of the loss of an average of the weights at `times`: what
+    /// [`QuadraticModel::averaged_loss_at`] predicts, from its definition on stored trajectories.
+    ///
+    /// # Errors
+    /// As [`MonteCarlo::sample`], and those of the average.
+    pub fn sample_average<S: Schedule + ?Sized>(
+        &self,
+        model: &QuadraticModel,
+        source: NoiseSource,
+        schedule: &S,
+        average: Average,
+        times: &[u64],
+    ) -> Result<Prediction, TheoryError> {
+        let mut process = ModeProcess::new(model, source)?;
+        let weights = times.iter().map(|&time| average.weights(time)).collect::<Result<Vec<_>, _>>()?;
+        self.sample_trajectories(&mut process, schedule, times, |process, trajectory, index| {
+            let last = &trajectory[..=times[index] as usize];
+            let mut mean = vec![0.0; process.position().len()];
+            for (weight, position) in weights[index].iter().zip(last.iter().rev()).filter(|(w, _)| **w != 0.0) {
+                mean.iter_mut().zip(position).for_each(|(m, x)| *m += weight * x);
+            }
+            process.loss_at(&mean)
+        })
+    }
+
     /// Mean and standard error of the loss of any process at `times`.
     pub(crate) fn sample_process<P: Process, S: Schedule + ?Sized>(
         &self,
@@ -66,23 +94,37 @@ impl MonteCarlo {
         schedule: &S,
         times: &[u64],
     ) -> Result<Prediction, TheoryError> {
+        let index_loss =
+            |process: &P, trajectory: &[Vec<f64>], index: usize| process.loss_at(&trajectory[times[index] as usize]);
+        self.sample_trajectories(process, schedule, times, index_loss)
+    }
+
+    /// Mean and standard error of a value read off whole trajectories, one for each of `times`.
+    fn sample_trajectories<P: Process, S: Schedule + ?Sized>(
+        &self,
+        process: &mut P,
+        schedule: &S,
+        times: &[u64],
+        value: impl Fn(&P, &[Vec<f64>], usize) -> f64,
+    ) -> Result<Prediction, TheoryError> {
         check("runs", "at least 2", self.runs as f64, self.runs >= 2)?;
         let steps = times.iter().copied().max().unwrap_or(0);
+        check("steps of a stored trajectory", "at most 1e9", steps as f64, steps <= LONGEST_CURVE)?;
         let mut random = RandomStream::from_seed(self.seed);
-        let mut means = vec![0.0; times.len()];
-        let mut squares = vec![0.0; times.len()];
-        let mut curve = vec![0.0; usize::try_from(steps).unwrap_or(0).saturating_add(1)];
+        let (mut means, mut squares) = (vec![0.0; times.len()], vec![0.0; times.len()]);
+        let mut trajectory = vec![Vec::new(); steps as usize + 1];
         for run in 0..self.runs {
             process.restart(&mut random);
-            curve[0] = process.loss();
-            for (step, loss) in (0..steps).zip(curve.iter_mut().skip(1)) {
+            process.position().clone_into(&mut trajectory[0]);
+            for (step, position) in (0..steps).zip(trajectory.iter_mut().skip(1)) {
                 process.step(&schedule.settings(step), step, &mut random)?;
-                *loss = process.loss();
+                process.position().clone_into(position);
             }
-            for (index, &time) in times.iter().enumerate() {
-                let difference = curve[time as usize] - means[index];
-                means[index] += difference / (run + 1) as f64;
-                squares[index] += difference * (curve[time as usize] - means[index]);
+            for (index, (mean, square)) in means.iter_mut().zip(&mut squares).enumerate() {
+                let loss = value(process, &trajectory, index);
+                let difference = loss - *mean;
+                *mean += difference / (run + 1) as f64;
+                *square += difference * (loss - *mean);
             }
         }
         let scale = 1.0 / (self.runs as f64 * (self.runs - 1) as f64);
@@ -181,8 +223,12 @@ impl Process for ModeProcess<'_> {
         Ok(())
     }
 
-    fn loss(&self) -> f64 {
-        let quadratic: f64 = self.eigenvalues.iter().zip(&self.error).map(|(l, e)| l * e * e).sum();
+    fn position(&self) -> &[f64] {
+        &self.error
+    }
+
+    fn loss_at(&self, position: &[f64]) -> f64 {
+        let quadratic: f64 = self.eigenvalues.iter().zip(position).map(|(l, e)| l * e * e).sum();
         self.model.loss_floor() + 0.5 * quadratic
     }
 }

@@ -1,4 +1,4 @@
-//! Normal and uniform draws from an explicit seed: the only place that knows the generator.
+//! Normal, uniform and whole-number draws from an explicit seed: the only place that knows the generator.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,6 +18,11 @@ impl RandomStream {
     /// Uniform on [0, 1), 53 bits.
     pub(crate) fn uniform(&mut self) -> f64 {
         (self.generator.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+    }
+
+    /// Uniform on 0..limit; the bias of the multiplication is below 2⁻⁵³ · limit.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        (self.uniform() * limit as f64) as usize
     }
 
     /// Standard normal, by Marsaglia's polar method.
@@ -56,5 +61,10 @@ mod tests {
         assert!(mean.abs() < 4.5 * sd, "{mean}");
         assert!((square - 1.0).abs() < 4.5 * 2f64.sqrt() * sd, "{square}");
         assert!((fourth - 3.0).abs() < 4.5 * 96f64.sqrt() * sd, "{fourth}");
+        let draws: Vec<usize> = (0..60_000).map(|_| random.below(6)).collect();
+        for face in 0..6 {
+            let share = draws.iter().filter(|&&d| d == face).count() as f64 / 60_000.0;
+            assert!((share - 1.0 / 6.0).abs() < 4.5 * (5.0 / 36.0 / 60_000.0_f64).sqrt(), "{face}: {share}");
+        }
     }
 }

@@ -4,12 +4,15 @@ use std::ops::ControlFlow;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::error::TheoryError;
+use crate::error::{TheoryError, check};
 use crate::kernel::MomentState;
 use crate::model::QuadraticModel;
 use crate::sgd::{Schedule, Sgd};
 use crate::stability::{self, Stability};
 use crate::warning::Warning;
+
+/// Most steps of a curve that is stored whole.
+pub(crate) const LONGEST_CURVE: u64 = 1_000_000_000;
 
 /// A predicted loss curve.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,18 +60,24 @@ impl QuadraticModel {
     /// ```
     ///
     /// # Errors
-    /// [`TheoryError::Number`] for settings out of range at any step.
+    /// [`TheoryError::Number`] for settings out of range at any step, or more steps than a stored curve holds (1e9).
     pub fn loss_curve<S: Schedule + ?Sized>(&self, schedule: &S, steps: u64) -> Result<LossCurve, TheoryError> {
-        let mut loss = Vec::with_capacity(usize::try_from(steps).unwrap_or(0).saturating_add(1));
+        check(
+            "steps of a stored curve",
+            "at most 1e9; ask for single times beyond",
+            steps as f64,
+            steps <= LONGEST_CURVE,
+        )?;
+        let mut loss = Vec::with_capacity(steps as usize + 1);
         loss.push(self.initial_loss());
         let mut warnings = self.warnings(schedule, steps)?;
-        let overflow = self.walk(schedule, steps, |_, signal| {
+        let overflow = self.walk(schedule, steps, |_, signal, _| {
             loss.push(self.loss_floor() + 0.5 * signal);
             ControlFlow::Continue(())
         });
         if let Some(step) = overflow {
-            loss.truncate(usize::try_from(step).unwrap_or(usize::MAX));
-            loss.resize(usize::try_from(steps).unwrap_or(0).saturating_add(1), f64::INFINITY);
+            loss.truncate(step as usize);
+            loss.resize(steps as usize + 1, f64::INFINITY);
             warnings.push(Warning::Overflow { step });
         }
         Ok(LossCurve { loss, warnings })
@@ -92,7 +101,7 @@ impl QuadraticModel {
             }
         };
         record(0, 2.0 * (self.initial_loss() - self.loss_floor()));
-        let overflow = self.walk(schedule, steps, |time, signal| {
+        let overflow = self.walk(schedule, steps, |time, signal, _| {
             record(time, signal);
             ControlFlow::Continue(())
         });
@@ -123,16 +132,20 @@ impl QuadraticModel {
         Ok(warnings)
     }
 
-    /// Runs the recursion, showing (time, Σ λC) after each update; returns the first time at
+    /// The positive and the negative modes before the first step.
+    pub(crate) fn initial_states<S: Schedule + ?Sized>(&self, schedule: &S) -> [MomentState; 2] {
+        let with_momentum = schedule.constant().is_none_or(|sgd| sgd.momentum != 0.0);
+        [MomentState::new(&self.modes, with_momentum), MomentState::new(&self.negative, with_momentum)]
+    }
+
+    /// Runs the recursion, showing (time, Σ λC, positive and negative modes) after each update; returns the first time at
     /// which the sum is not finite.
     pub(crate) fn walk<S, F>(&self, schedule: &S, steps: u64, sink: F) -> Option<u64>
     where
         S: Schedule + ?Sized,
-        F: FnMut(u64, f64) -> ControlFlow<()>,
+        F: FnMut(u64, f64, [&MomentState; 2]) -> ControlFlow<()>,
     {
-        let with_momentum = schedule.constant().is_none_or(|sgd| sgd.momentum != 0.0);
-        let positive = MomentState::new(&self.modes, with_momentum);
-        let negative = MomentState::new(&self.negative, with_momentum);
+        let [positive, negative] = self.initial_states(schedule);
         Arch::new().dispatch(Walk { model: self, schedule, steps, positive, negative, sink })
     }
 }
@@ -146,7 +159,7 @@ struct Walk<'a, S: ?Sized, F> {
     sink: F,
 }
 
-impl<S: Schedule + ?Sized, F: FnMut(u64, f64) -> ControlFlow<()>> WithSimd for Walk<'_, S, F> {
+impl<S: Schedule + ?Sized, F: FnMut(u64, f64, [&MomentState; 2]) -> ControlFlow<()>> WithSimd for Walk<'_, S, F> {
     type Output = Option<u64>;
 
     #[inline(always)]
@@ -163,7 +176,7 @@ impl<S: Schedule + ?Sized, F: FnMut(u64, f64) -> ControlFlow<()>> WithSimd for W
             if !total.is_finite() {
                 return Some(step + 1);
             }
-            if (self.sink)(step + 1, total).is_break() {
+            if (self.sink)(step + 1, total, [&self.positive, &self.negative]).is_break() {
                 return None;
             }
         }

@@ -1,4 +1,5 @@
 //! The per-mode recursion against sampled SGD and against closed forms.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
 
 use stepscope_theory::{Closure, MonteCarlo, NoiseSource, Prediction, QuadraticModel, Sgd, TheoryError, Warning};
 use stepscope_types::Spectrum;
@@ -149,4 +150,14 @@ fn bad_settings_anywhere_in_a_schedule_are_refused() {
     let late = |step: u64| Sgd { learning_rate: 0.1, momentum: if step == 9 { 1.0 } else { 0.5 }, noise_factor: 1.0 };
     assert!(matches!(model.loss_curve(&late, 10), Err(TheoryError::Number { name: "momentum", .. })));
     assert!(model.loss_curve(&late, 9).is_ok());
+}
+
+#[test]
+fn curves_too_long_to_store_are_refused_not_allocated() {
+    let model = QuadraticModel::interpolating(&power_law(3, 1.5), Closure::GAUSSIAN).unwrap();
+    let sgd = Sgd::from_numbers(0.1, 0.0, 1.0).unwrap();
+    assert!(model.loss_curve(&sgd, u64::MAX).is_err());
+    assert!(model.loss_curve_volterra(&sgd, u64::MAX).is_err());
+    let sampler = MonteCarlo { runs: 2, seed: 1 };
+    assert!(sampler.sample(&model, NoiseSource::Closure, &sgd, &[u64::MAX]).is_err());
 }
