@@ -98,7 +98,7 @@ fn every_probe_leaves_the_network_bit_for_bit_as_it_was() {
         Box::new(noise("b")),
         Box::new(LocalQuadraticProbe::new(on(&tracked), noise("c"))),
     ];
-    let at = ProbePoint { network: &network, layout: &layout, step: Step(0), learning_rate: 0.1, momentum: 0.0 };
+    let at = ProbePoint { network: &network, layout: &layout, step: Step(0), learning_rate: 0.1 };
     for probe in &mut probes {
         probe.measure(&at).unwrap();
         assert_eq!(layout.values(&network), before, "{}", probe.name());

@@ -36,8 +36,6 @@ pub struct ProbePoint<'a, N> {
     pub step: Step,
     /// The learning rate of the coming step.
     pub learning_rate: f64,
-    /// The momentum of the coming step.
-    pub momentum: f64,
 }
 
 /// One quantity that a probe measured.

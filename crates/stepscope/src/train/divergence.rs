@@ -2,8 +2,9 @@
 
 use stepscope_types::{Step, StopReason};
 
-/// Watches mini-batch losses. A run has diverged when a loss is not finite, or when `patience` losses in a row are
-/// `factor` times the first one or more: one high batch is noise, twenty are not.
+/// Watches mini-batch losses. A run has diverged when a loss is not finite, or when [`DivergenceWatch::PATIENCE`] losses
+/// in a row are [`DivergenceWatch::FACTOR`] times the first one or more: one high batch is noise, twenty are not. A
+/// first loss below 1 nat counts as 1, so that a run that begins near its minimum may climb out of it.
 #[derive(Debug, Clone)]
 pub struct DivergenceWatch {
     first_loss: Option<f64>,
@@ -24,7 +25,7 @@ impl DivergenceWatch {
 
     /// Takes in the loss of `step`'s batch; the reason to stop, if this is one.
     pub fn observe(&mut self, step: Step, loss: f64, learning_rate: f64) -> Option<StopReason> {
-        let first = *self.first_loss.get_or_insert(loss);
+        let first = self.first_loss.get_or_insert(loss).max(1.0);
         let advice = || format!("learning rate {learning_rate} is past what the loss bears here; try a third of it");
         if !loss.is_finite() {
             return Some(self.diverged(format!("the mini-batch loss is {loss}: {}", advice())));
@@ -36,7 +37,7 @@ impl DivergenceWatch {
         self.in_a_row += 1;
         (self.in_a_row >= Self::PATIENCE).then(|| {
             self.diverged(format!(
-                "{} mini-batch losses in a row are {} times the first one ({first:.3}) or more, now {loss:.3}: {}",
+                "{} mini-batch losses in a row are {} times the first one (at least 1 nat: {first:.3}) or more, now {loss:.3}: {}",
                 Self::PATIENCE,
                 Self::FACTOR,
                 advice()

@@ -135,7 +135,6 @@ impl<'a> Run<'a> {
             // Apart from the training stream, so that measuring the learning rate does not change the order of the examples.
             line_sampler: Box::new(WithReplacement::new(num_train, batch_size, seeds.probe_seed())?),
             optimizer: Sgd::new(spec.optimizer.momentum),
-            momentum: spec.optimizer.momentum.get(),
             learning_rate: LearningRateSource::new(spec, plan.line_search_every),
             probes,
             average_test: spec.average.enabled.then(|| whole(&dataset.test, dataset.shape, &plain, dtype)),

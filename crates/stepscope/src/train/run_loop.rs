@@ -42,8 +42,6 @@ pub struct TrainingLoop<'p, N> {
     pub line_sampler: Box<dyn Sampler>,
     /// The direction.
     pub optimizer: Sgd,
-    /// β, for the probes.
-    pub momentum: f64,
     /// The length of the step.
     pub learning_rate: LearningRateSource,
     /// The probes.
@@ -152,8 +150,7 @@ impl<N: Network> TrainingLoop<'_, N> {
         clock: &Clock,
         sink: &mut dyn Sink,
     ) -> Result<(), TrainError> {
-        let point =
-            ProbePoint { network, layout, step, learning_rate: self.learning_rate.current(), momentum: self.momentum };
+        let point = ProbePoint { network, layout, step, learning_rate: self.learning_rate.current() };
         for index in 0..self.probes.len() {
             let scheduled = &mut self.probes[index];
             if !scheduled.due.at(step.0, self.plan.num_steps) {
