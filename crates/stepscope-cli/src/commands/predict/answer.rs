@@ -3,7 +3,7 @@
 use stepscope::predict::{
     Analysis, Freedom, Optimum, PredictedLosses, SampledLosses, predict_losses, sample_losses, search,
 };
-use stepscope::theory::{MonteCarlo, Sampling, Schedule, Warning};
+use stepscope::theory::{MonteCarlo, Sampling, Schedule, TalbotRefusal, Warning};
 
 use crate::args::{Free, NamedAverage, PredictArguments, PredictFormat};
 use crate::commands::predict::question::Question;
@@ -195,13 +195,37 @@ fn hint(question: &Question) -> Option<(f64, f64)> {
 
 fn warnings(question: &Question, analysis: &Analysis, found: &PredictedLosses) -> Vec<String> {
     let mut warnings = question.notes.clone();
-    warnings.extend(found.warnings.iter().map(ToString::to_string));
+    let is_replaced = |warning: &&Warning| matches!(warning, Warning::TalbotReplaced { .. });
+    warnings.extend(found.warnings.iter().filter(|warning| !is_replaced(warning)).map(ToString::to_string));
+    warnings.extend(replaced(question, &found.warnings));
     warnings.extend(found.advice.iter().chain(&analysis.advice).map(ToString::to_string));
     let is_noisy = question.plan.strongest().noise_factor > 0.0;
     if matches!(question.problem.sampling, Sampling::Finite { .. }) && is_noisy {
         warnings.push(Warning::IndependentBatches.to_string());
     }
     warnings
+}
+
+/// One line for each reason for which the recursion answered in place of the contour, at times that were asked for.
+fn replaced(question: &Question, warnings: &[Warning]) -> Vec<String> {
+    let mut groups: Vec<(TalbotRefusal, u64, u64, u64)> = Vec::new();
+    for warning in warnings {
+        let Warning::TalbotReplaced { time, reason } = *warning else { continue };
+        if !question.asked.is_empty() && !question.asked.contains(&time) {
+            continue;
+        }
+        match groups.iter_mut().find(|group| group.0 == reason) {
+            Some((_, count, first, last)) => (*count, *first, *last) = (*count + 1, time.min(*first), time.max(*last)),
+            None => groups.push((reason, 1, time, time)),
+        }
+    }
+    let line = |(reason, count, first, last): (TalbotRefusal, u64, u64, u64)| match count {
+        1 => Warning::TalbotReplaced { time: first, reason }.to_string(),
+        _ => format!(
+            "at {count} times from t = {first} to {last} the contour is not to be trusted ({reason}): the recursion answered"
+        ),
+    };
+    groups.into_iter().map(line).collect()
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub(super) fn svg(question: &Question, answer: &Answer) -> String {
             body += &grid(&axes);
             let (drawn, entries) = lines(&axes, answer);
             body += &drawn;
-            body += &legend(&entries);
+            body += &legend(&entries, rises(answer));
         }
         None => body += "<text x=\"410\" y=\"280\" text-anchor=\"middle\">no finite loss above 0 to draw</text>",
     }
@@ -204,28 +204,35 @@ fn band(axes: &Axes, times: impl Iterator<Item = f64>, loss: &[f64], errors: &[f
     path
 }
 
-/// The legend at the lower left, where a falling curve leaves room.
-fn legend(entries: &[Entry]) -> String {
-    let [left, _, _, bottom] = PLANE;
+/// Whether the curve ends above its start, and leaves room at the upper left instead of the upper right.
+fn rises(answer: &Answer) -> bool {
+    let drawable = |loss: &&f64| loss.is_finite() && **loss > 0.0;
+    let loss = &answer.drawn.loss;
+    let (first, last) = (loss.iter().find(drawable), loss.iter().rfind(drawable));
+    first.zip(last).is_some_and(|(first, last)| last > first)
+}
+
+fn legend(entries: &[Entry], is_left: bool) -> String {
+    let [left, top, right, _] = PLANE;
     let longest = entries.iter().map(|(_, words)| words.chars().count()).max().unwrap_or(0);
-    let (width, height) = (56.0 + 6.9 * longest as f64, 14.0 + 21.0 * entries.len() as f64);
-    let (x, y) = (left + 14.0, bottom - height - 14.0);
+    let (width, height) = (62.0 + 6.9 * longest as f64, 14.0 + 21.0 * entries.len() as f64);
+    let (x, y) = (if is_left { left + 14.0 } else { right - width - 14.0 }, top + 14.0);
     let mut text = format!(
-        "<rect x=\"{x}\" y=\"{y}\" width=\"{width:.0}\" height=\"{height}\" rx=\"5\" fill=\"#fff\" fill-opacity=\".92\" stroke=\"#d5dce2\"/>"
+        "<rect x=\"{x:.1}\" y=\"{y}\" width=\"{width:.0}\" height=\"{height}\" rx=\"5\" fill=\"#fff\" fill-opacity=\".92\" stroke=\"#d5dce2\"/>"
     );
     for (index, (class, words)) in entries.iter().enumerate() {
         let middle = y + 17.5 + 21.0 * index as f64;
         if *class == "mean" {
             let _ = write!(
                 text,
-                "<rect class=\"band\" x=\"{}\" y=\"{}\" width=\"28\" height=\"10\"/>",
+                "<rect class=\"band\" x=\"{:.1}\" y=\"{}\" width=\"28\" height=\"10\"/>",
                 x + 12.0,
                 middle - 5.0
             );
         }
         let _ = write!(
             text,
-            "<path class=\"{class}\" d=\"M{} {middle}h28\"/><text x=\"{}\" y=\"{}\">{}</text>",
+            "<path class=\"{class}\" d=\"M{:.1} {middle}h28\"/><text x=\"{:.1}\" y=\"{}\">{}</text>",
             x + 12.0,
             x + 48.0,
             middle + 4.5,

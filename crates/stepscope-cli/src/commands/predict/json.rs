@@ -24,7 +24,8 @@ pub(super) fn regime_name(regime: Regime) -> &'static str {
 /// Numbers that are not finite are `null`: an overflown loss, a U(1) past the limit of a mode.
 #[derive(Serialize)]
 struct Document<'a> {
-    at: &'a [u64],
+    /// The asked times; `null` where the losses are those of t = 0, 1, ..., T.
+    at: Option<&'a [u64]>,
     loss: &'a [f64],
     u1: f64,
     stable: bool,
@@ -94,11 +95,11 @@ struct BatchDocument {
     loss: f64,
 }
 
+/// At the times of the losses.
 #[derive(Serialize)]
 struct MonteCarloDocument<'a> {
     runs: u64,
     seed: u64,
-    at: &'a [u64],
     loss: &'a [f64],
     standard_errors: &'a [f64],
 }
@@ -131,7 +132,7 @@ fn document<'a>(question: &Question, answer: &'a Answer) -> Document<'a> {
         gain: &average.gain,
     };
     Document {
-        at: &answer.losses.times,
+        at: (!question.asked.is_empty()).then_some(&answer.losses.times),
         loss: &answer.losses.loss,
         u1: analysis.stability.noise_gain,
         stable: analysis.stability.is_stable(),
@@ -146,10 +147,9 @@ fn document<'a>(question: &Question, answer: &'a Answer) -> Document<'a> {
         label_noise_floor: analysis.noise_floor,
         averages: answer.averages.iter().map(average).collect(),
         optimum: optimum(question, answer),
-        monte_carlo: answer.sampled.as_ref().map(|(times, sampled)| MonteCarloDocument {
+        monte_carlo: answer.sampled.as_ref().map(|(_, sampled)| MonteCarloDocument {
             runs: sampled.runs,
             seed: sampled.seed,
-            at: times,
             loss: &sampled.loss,
             standard_errors: &sampled.standard_errors,
         }),

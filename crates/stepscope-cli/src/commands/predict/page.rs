@@ -152,19 +152,22 @@ fn sampled(question: &Question, answer: &Answer) -> Option<String> {
     let mut worst = (0.0_f64, 0);
     for (index, time) in times.iter().enumerate() {
         let Ok(place) = predicted.times.binary_search(time) else { continue };
-        let z = (sampled.loss[index] - predicted.loss[place]) / sampled.standard_errors[index];
-        if z.is_finite() && z.abs() > worst.0.abs() {
+        let (mean, error) = (sampled.loss[index], sampled.standard_errors[index]);
+        // All runs begin at the same loss: there the error is rounding.
+        let z = (mean - predicted.loss[place]) / error;
+        if z.is_finite() && error > 1e-9 * mean && z.abs() > worst.0.abs() {
             worst = (z, *time);
         }
     }
     Some(format!(
-        "SGD itself, {} runs (seed {}): mean loss {} after {} steps, predicted {}; the largest difference is {:.1} standard errors, at \
-         step {}.",
+        "SGD itself, {} runs (seed {}): mean loss {} after {} steps, predicted {}; of {} drawn steps the largest \
+         difference is {:.1} standard errors, at step {}.",
         count(sampled.runs),
         sampled.seed,
         with_error(sampled.loss[last], sampled.standard_errors[last]),
         count(question.steps),
         significant(answer.final_loss),
+        times.len(),
         worst.0.abs(),
         count(worst.1)
     ))

@@ -98,18 +98,14 @@ impl Question {
             }
         };
         let closure = self.problem.model.closure();
+        let short = |number: f64| (number * 1e4).round() / 1e4;
         let noise = match self.problem.model.label_noise() {
             0.0 => String::new(),
             variance => format!(", label noise {}", significant(variance)),
         };
-        let tau = format!("tau ({}, {})", significant(closure.tau1()), significant_signed(closure.tau2()));
+        let tau = format!("tau ({}, {})", short(closure.tau1()), short(closure.tau2()));
         format!("{rate}, momentum {}, {batch}, {tau}{noise}, {} steps", sgd.momentum, count(self.steps))
     }
-}
-
-/// As [`significant`], with the sign of zero left out.
-fn significant_signed(value: f64) -> String {
-    if value < 0.0 { format!("-{}", significant(-value)) } else { significant(value) }
 }
 
 /// Steps and asked times.

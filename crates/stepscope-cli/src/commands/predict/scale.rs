@@ -47,7 +47,7 @@ impl LogScale {
         if decades.len() >= FEWEST_TICKS {
             return decades;
         }
-        let plain = |value: f64| Tick { value, text: significant(value) };
+        let plain = |value: f64| Tick { value, text: without_zeros(&significant(value)) };
         let steps = (first - 1..=last).flat_map(|exponent| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(exponent)));
         let steps: Vec<Tick> = steps.filter(|value| self.position(*value).is_some()).map(plain).collect();
         if steps.len() >= FEWEST_TICKS {
@@ -61,6 +61,13 @@ impl LogScale {
         let (first, last) = ((low / step).ceil() as u64, (high / step).floor() as u64);
         (first..=last).take(most).map(|k| plain(k as f64 * step)).collect()
     }
+}
+
+/// 0.500 as 0.5, 2.00e-7 as 2e-7.
+fn without_zeros(text: &str) -> String {
+    let (digits, exponent) = text.split_once('e').map_or((text, None), |(digits, exponent)| (digits, Some(exponent)));
+    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+    exponent.map_or(digits.to_owned(), |exponent| format!("{digits}e{exponent}"))
 }
 
 /// A power of ten as a person writes it.
@@ -94,8 +101,9 @@ mod tests {
     fn every_axis_has_ticks_that_can_be_read() {
         assert_eq!(texts(1e-3, 10.0, 8), ["1e-3", "0.01", "0.1", "1", "10"]);
         assert_eq!(texts(1.0, 1e9, 4), ["1", "1000", "1e6", "1e9"]);
-        assert_eq!(texts(0.9, 11.0, 8), ["1.00", "2.00", "5.00", "10.0"]);
-        assert_eq!(texts(0.51, 0.59, 8), ["0.520", "0.540", "0.560", "0.580"]);
+        assert_eq!(texts(0.9, 11.0, 8), ["1", "2", "5", "10"]);
+        assert_eq!(texts(0.51, 0.59, 8), ["0.52", "0.54", "0.56", "0.58"]);
+        assert_eq!(texts(3e-7, 9e-6, 8), ["5e-7", "1e-6", "2e-6", "5e-6"]);
         assert!(texts(3.0, 3.0, 8).len() >= 2);
     }
 }
