@@ -10,7 +10,7 @@ pub(crate) use predict::{Free, NamedAverage, PredictArguments, PredictFormat};
 
 /// Measures, predicts and controls what the step does in mini-batch SGD: learning rate, batch size, momentum, averaging.
 #[derive(Debug, Parser)]
-#[command(name = "stepscope", version, about, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "stepscope", version, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -49,6 +49,7 @@ pub(crate) struct QuickstartArguments {
     /// Replace the runs of an earlier quickstart in the same folder
     #[arg(long)]
     pub(crate) force: bool,
+    /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -67,6 +68,7 @@ pub(crate) struct TrainArguments {
     /// Replace a run that the folder already holds
     #[arg(long)]
     pub(crate) force: bool,
+    /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -85,6 +87,7 @@ pub(crate) struct ReportArguments {
 pub(crate) enum DataCommand {
     /// List the embedded data sets, with sizes, sources and licences
     List {
+        /// How the list is printed
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -97,10 +100,12 @@ pub(crate) struct SpecArguments {
     pub(crate) schema: bool,
 }
 
-/// How results are printed: `text` for people, `json` for programs.
+/// How results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
+    /// For people
     #[default]
     Text,
+    /// For programs
     Json,
 }

@@ -1,5 +1,6 @@
 //! How the program ends when it cannot do what it was asked.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Why a command stopped.
@@ -36,7 +37,8 @@ impl Failure {
         if pipe_closed {
             return ExitCode::SUCCESS;
         }
-        eprintln!("error: {error:#}");
+        // Nothing is left to do where even stderr is gone.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
         ExitCode::from(status)
     }
 }

@@ -72,7 +72,7 @@ fn headline(best: Option<&RunSummary>, best_fixed: Option<&RunSummary>, trained:
     if trained.len() == 1 {
         return format!("{} finished with test loss {}.", best.name, text(best.test_loss));
     }
-    let rate = best_fixed.and_then(|run| run.learning_rate).map(number::significant);
+    let rate = best_fixed.and_then(|run| run.learning_rate);
     let measured = best_of(trained, |run| run.learning_rate_measured);
     match (rate, measured, best_fixed) {
         (Some(rate), Some(measured), Some(fixed)) if as_good(measured, best) && as_good(fixed, best) => {
@@ -95,8 +95,10 @@ fn accuracy(run: &RunSummary) -> String {
 
 /// How a run is called in a sentence: `good, at 0.100`; `measured, which ended at 0.0062`.
 fn called(run: &RunSummary) -> String {
-    match run.learning_rate.map(number::significant) {
-        Some(rate) if run.learning_rate_measured => format!("{} (no rate set by hand; it ended at {rate})", run.name),
+    match run.learning_rate {
+        Some(rate) if run.learning_rate_measured => {
+            format!("{} (no rate set by hand; it ended at {})", run.name, number::significant(rate))
+        }
         Some(rate) => format!("{} (learning rate {rate})", run.name),
         None => run.name.clone(),
     }
@@ -114,6 +116,8 @@ fn why_best(best: &RunSummary, trained: &[&RunSummary]) -> String {
         format!(
             "at its highest, learning rate x sharpness was {peak}, past the limit {limit} at which the loss stops bearing              the step: do not raise the rate further"
         )
+    } else if best.learning_rate_measured {
+        format!("learning rate x sharpness stayed below the limit {limit}, peaking at {peak}")
     } else if largest > 0.5 * limit {
         format!("learning rate x sharpness peaked at {peak} of the {limit} that the loss bears: a rate well used")
     } else {
@@ -171,9 +175,14 @@ fn noise_and_averages(best: &RunSummary) -> Option<String> {
             Some(format!("{average} of the weights {verb} {}", Number { value: gain.value.abs(), ..gain }.text()))
         })
         .collect();
-    let noise = best
-        .noise_scale
-        .map(|scale| format!("At the end one batch carries as much noise as signal at {} examples.", scale.text()));
+    let noise = best.noise_scale.map(|scale| {
+        format!(
+            "At the end of {} the gradient noise scale is {} examples: batches well below it are mostly noise, and there \
+             averaging, a lower rate or a larger batch pays.",
+            best.name,
+            scale.text()
+        )
+    });
     let averages = (!gains.is_empty()).then(|| format!("Averaging {}: {}.", best.name, gains.join("; ")));
     let both: Vec<String> = noise.into_iter().chain(averages).collect();
     (!both.is_empty()).then(|| both.join(" "))

@@ -112,8 +112,12 @@ impl RunSummary {
 
     /// The learning rate in text: `0.1`, or `0.183 (measured)`.
     pub fn learning_rate_text(&self) -> String {
-        let value = self.learning_rate.map_or("-".to_owned(), number::significant);
-        if self.learning_rate_measured { format!("{value} (measured)") } else { value }
+        match self.learning_rate {
+            None => "-".to_owned(),
+            // As it was set.
+            Some(rate) if !self.learning_rate_measured => rate.to_string(),
+            Some(rate) => format!("{} (measured)", number::significant(rate)),
+        }
     }
 }
 

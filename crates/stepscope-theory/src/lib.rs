@@ -1,8 +1,33 @@
-//! Predicts mini-batch SGD on a quadratic before it is run: loss curves, stability, stationary laws, averages.
+//! Predicts mini-batch SGD on a quadratic before it is run: loss curves, stability, stationary laws, averages, schedules.
 //!
-//! Pure `f64`: no files, no clock, no global random generator. Start from a [`QuadraticModel`], describe the update with
-//! [`Sgd`] (or a [`Schedule`]), ask for [`QuadraticModel::loss_curve`]. Formulas and their sources are in
-//! `loss-prediction`, `averaging` and `curvature` among the papers of the project.
+//! Pure `f64`: no files, no clock, no global random generator. A [`QuadraticModel`] (spectrum, noise, floor) and an update
+//! ([`Sgd`], a [`Schedule`], a [`LinearMethod`]) go in; numbers come out together with [`Warning`]s. Every function names its
+//! formula and the section of the project's papers (`loss-prediction`, `averaging`, `curvature`) that it comes from.
+//!
+//! ```
+//! use stepscope_theory::{Average, Closure, PowerLaw, Sgd, critical_learning_rate};
+//!
+//! let model = PowerLaw::new(1.5, 0.75, 1000.0)?.model(Closure::INTERPOLATING)?;
+//! let sgd = Sgd::from_numbers(0.3, 0.0, 1.0 / 8.0)?; // learning rate, momentum, 1/batch for a stream
+//! assert!(sgd.learning_rate < critical_learning_rate(&model, sgd.momentum, sgd.noise_factor)?);
+//! let curve = model.loss_curve(&sgd, 500)?;
+//! let averaged = model.averaged_loss_at(&sgd, Average::Ema { rate: 0.1 }, &[500])?;
+//! assert!(curve.warnings.is_empty() && averaged.loss[0] > 0.0);
+//! # Ok::<(), stepscope_theory::TheoryError>(())
+//! ```
+//!
+//! | question | where |
+//! |---|---|
+//! | the loss, at every step or at some | [`QuadraticModel::loss_curve`], [`QuadraticModel::loss_at`] |
+//! | the same by another way, as a check or for speed | [`Problem::predict`] with a [`Rung`] |
+//! | a million modes | [`QuadraticModel::loss_at_binned`], [`PowerLaw::binned_model`] |
+//! | is it stable, up to which learning rate, how fast does it diverge | [`Stability`], [`critical_learning_rate`], [`growth_per_step`] |
+//! | regime, exponents, constants, transition | [`Regime`], [`Asymptotics`] |
+//! | best learning rate, momentum, batch, schedule | [`QuadraticModel::best_constant_settings`], [`QuadraticModel::batch_doubling_gain`], [`QuadraticModel::optimize_schedule`], [`best_asymptotic_momentum`] |
+//! | what an average of the weights gives, and which schedule it equals | [`QuadraticModel::averaged_loss_at`], [`StationaryMode`], [`multipliers`], [`pathwise_schedule`], [`poisson_binomial_schedule`] |
+//! | spectrum and closure of real data | [`KernelData`], [`MeasuredHead`] |
+//! | stationary loss, equal settings, basins in the continuous limit | [`StationaryExcess`], [`controllable_noise`], [`Basin`], [`QuadraticModel::continuous_loss_at`] |
+//! | break-even along one direction | [`break_even_curvature`], [`largest_stable_learning_rate`] |
 
 mod adjoint;
 mod asymptotics;

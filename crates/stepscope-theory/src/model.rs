@@ -124,7 +124,8 @@ impl QuadraticModel {
     /// A local quadratic measured on a network: constant gradient noise of known trace, τ = (0, 0).
     ///
     /// `loss_floor` is the loss at the minimum of the quadratic; `noise_trace` is Tr Σ, the trace of the covariance of
-    /// *one example's* gradient. Then σ² = Tr Σ / Tr H₊, with H₊ the positive part of H, and a batch of B sees γσ²H₊.
+    /// *one example's* gradient. Where the full gradient has the component g_k along a mode, its squared error is
+    /// C_k = (g_k/λ_k)². Then σ² = Tr Σ / Tr H₊, with H₊ the positive part of H, and a batch of B sees γσ²H₊.
     ///
     /// ```
     /// use stepscope_theory::{QuadraticModel, Sgd};

@@ -76,8 +76,8 @@ pub(crate) fn valley(mut low: f64, mut high: f64, tolerance: f64, mut f: impl Fn
     let (mut left, mut right) = (high - GOLDEN * (high - low), low + GOLDEN * (high - low));
     let (mut at_left, mut at_right) = (f(left), f(right));
     while high - low > tolerance {
-        // NaN and infinity count as high ground on the right: rates too large are what overflows.
-        if at_left < at_right || at_right.is_nan() {
+        // What is not finite is high ground on the right: rates too large are what overflows.
+        if at_left < at_right || !at_right.is_finite() {
             (high, right, at_right) = (right, left, at_left);
             left = high - GOLDEN * (high - low);
             at_left = f(left);

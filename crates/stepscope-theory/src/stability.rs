@@ -1,8 +1,7 @@
 //! Does the mean loss stay finite? Mode limits, the noise gain U(1), the critical learning rate, the growth past it.
 
-use crate::complex::Complex;
 use crate::error::{TheoryError, check};
-use crate::generating::{noise_gain_at, sums};
+use crate::generating::noise_gain_at;
 use crate::model::QuadraticModel;
 use crate::roots::{boundary, root};
 use crate::sgd::Sgd;
@@ -82,8 +81,13 @@ pub(crate) fn mode_stable(model: &QuadraticModel, sgd: &Sgd) -> bool {
     sgd.learning_rate < mode_limit(model, sgd.momentum, sgd.noise_factor)
 }
 
-/// U(1), without looking at the mode limits. Eight partial sums, so that the divisions fill vector registers.
+/// U(1), without looking at the mode limits.
 pub(crate) fn noise_gain(model: &QuadraticModel, sgd: &Sgd) -> f64 {
+    model.closure.tau1() * noise_response(model, sgd)
+}
+
+/// U(1)/τ1: the loss that one unit of drive keeps up. Eight partial sums, so that the divisions fill vector registers.
+fn noise_response(model: &QuadraticModel, sgd: &Sgd) -> f64 {
     let alpha = sgd.effective_learning_rate();
     let slope = alpha * (sgd.damping() - sgd.noise_factor * model.closure.tau2());
     let term = |eigenvalue: f64, weight: f64| weight / (eigenvalue * (2.0 - slope * eigenvalue));
@@ -96,7 +100,7 @@ pub(crate) fn noise_gain(model: &QuadraticModel, sgd: &Sgd) -> f64 {
             lanes[lane] += term(block[lane], weight_block[lane]);
         }
     }
-    sgd.noise_factor * model.closure.tau1() * alpha * (lanes.iter().sum::<f64>() + rest)
+    sgd.noise_factor * alpha * (lanes.iter().sum::<f64>() + rest)
 }
 
 /// The learning rate at which the mean loss starts to diverge: U(1) = 1 or the mode limit, whichever comes first.
@@ -186,6 +190,6 @@ pub fn noise_floor(model: &QuadraticModel, sgd: &Sgd) -> Result<f64, TheoryError
     if !stability.is_stable() {
         return Ok(f64::INFINITY);
     }
-    let response = sums(model, sgd, Complex::real(1.0), Complex::ZERO).response.re;
+    let response = noise_response(model, sgd);
     Ok(0.5 * model.label_noise() * response / (1.0 - model.closure.tau1() * response))
 }

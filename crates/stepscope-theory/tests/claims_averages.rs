@@ -5,8 +5,9 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use stepscope_theory::{
-    Average, EpochSampling, QuadraticModel, Sgd, StationaryMode, ema_heavy_ball, ema_mean, multipliers,
-    pathwise_schedule, pathwise_weights, poisson_binomial_schedule, poisson_binomial_weights, weights_from_multipliers,
+    Average, EpochSampling, QuadraticModel, Sgd, StationaryMode, ema_for_reduction, ema_heavy_ball, ema_mean,
+    loss_effective_rate, matched_ema, matched_window, multipliers, pathwise_schedule, pathwise_weights,
+    poisson_binomial_schedule, poisson_binomial_weights, weights_from_multipliers,
 };
 use stepscope_types::Spectrum;
 
@@ -393,4 +394,20 @@ fn the_mean_of_an_ema_lags_behind_its_descent() {
             assert!((ema_mean(rate, ema_rate, steps) - y).abs() < 1e-13);
         }
     }
+}
+
+#[test]
+fn an_ema_chosen_for_a_reduction_gives_it_and_its_window_matches() {
+    let (learning_rate, curvature) = (0.01, 0.5);
+    let mode = StationaryMode::new(learning_rate * curvature, 0.0).unwrap();
+    for reduction in [0.1, 0.5, 0.8] {
+        let alpha = ema_for_reduction(learning_rate, curvature, reduction).unwrap();
+        let effective = mode.effective_rate(mode.ema_ratio(alpha).unwrap()) / (learning_rate * curvature);
+        assert!((effective / reduction - 1.0).abs() < 0.02, "{reduction}: {effective}");
+        let window = matched_window(alpha);
+        assert!((1.0 / window - alpha / (2.0 - alpha)).abs() < 1e-12, "noise gain");
+        assert!((0.5 * (window - 1.0) - (1.0 - alpha) / alpha).abs() < 1e-9, "lag");
+        assert!((matched_ema(window) - alpha).abs() < 1e-12);
+    }
+    assert!((loss_effective_rate(&[1.0, 3.0], &[0.2, 0.6]) - 0.5).abs() < 1e-15);
 }

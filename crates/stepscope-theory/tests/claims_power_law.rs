@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
 
 use stepscope_theory::{
-    Asymptotics, Closure, PowerLaw, QuadraticModel, Regime, Sampling, Sgd, Stability, best_asymptotic_learning_rate,
-    best_asymptotic_momentum, best_noise_gain, critical_eigenvalue, critical_learning_rate, eventual_divergence_rate,
-    growth_per_step, learning_rate_at_noise_gain, negative_momentum_helps,
+    Asymptotics, Closure, PowerLaw, QuadraticModel, Regime, Sampling, Sgd, Stability, balanced_batch_size,
+    best_asymptotic_learning_rate, best_asymptotic_momentum, best_noise_gain, critical_eigenvalue,
+    critical_learning_rate, eventual_divergence_rate, growth_per_step, learning_rate_at_noise_gain, mode_limit,
+    negative_momentum_helps,
 };
-use stepscope_types::BatchSize;
+use stepscope_types::{BatchSize, Spectrum};
 
 fn endless(nu: f64, kappa: f64) -> (PowerLaw, QuadraticModel) {
     let law = PowerLaw::new(nu, kappa, f64::INFINITY).unwrap();
@@ -143,6 +144,35 @@ fn claim_14_past_the_critical_eigenvalue_everything_diverges() {
         (0.9, 100, 0.34, 5e-3),
     ] {
         assert!((ratio(b, batch) - expected).abs() <= digits, "{b} {batch}: {}", ratio(b, batch));
+    }
+}
+
+#[test]
+fn the_regime_of_a_listed_spectrum_is_that_of_its_law() {
+    for (nu, kappa, regime) in [
+        (0.4, 1.0, Regime::ImmediateDivergence),
+        (0.8, 1.0, Regime::EventualDivergence),
+        (1.5, 0.75, Regime::SignalDominated),
+        (1.5, 3.0, Regime::NoiseDominated),
+    ] {
+        let law = PowerLaw::new(nu, kappa, 4000.0).unwrap();
+        assert_eq!(Regime::of(&law), regime);
+        assert_eq!(Regime::of_model(&law.model(Closure::INTERPOLATING).unwrap()), regime, "{nu} {kappa}");
+    }
+    let flat = Spectrum::new(vec![1.0; 100], vec![1.0; 100]).unwrap();
+    let flat = QuadraticModel::interpolating(&flat, Closure::INTERPOLATING).unwrap();
+    assert_eq!(Regime::of_model(&flat), Regime::NotAPowerLaw);
+}
+
+#[test]
+fn at_the_balanced_batch_the_two_limits_of_the_learning_rate_meet() {
+    let model = PowerLaw::new(1.5, 1.0, 1000.0).unwrap().model(Closure::INTERPOLATING).unwrap();
+    for b in [-0.5, 0.0, 0.9] {
+        let batch = balanced_batch_size(&model, b).unwrap().unwrap();
+        let noise_limit = 2.0 * batch * (1.0 - b) / critical_eigenvalue(&model).unwrap();
+        assert!((noise_limit / mode_limit(&model, b, 0.0) - 1.0).abs() < 1e-12);
+        let limited = |batch: f64| critical_learning_rate(&model, b, 1.0 / batch).unwrap() / mode_limit(&model, b, 0.0);
+        assert!(limited(0.02 * batch) < 0.05 && limited(50.0 * batch) > 0.9, "{b}");
     }
 }
 

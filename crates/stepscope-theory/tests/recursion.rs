@@ -1,7 +1,11 @@
 //! The per-mode recursion against sampled SGD and against closed forms.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
 
-use stepscope_theory::{Closure, MonteCarlo, NoiseSource, Prediction, QuadraticModel, Sgd, TheoryError, Warning};
+use proptest::prelude::*;
+use stepscope_theory::{
+    Closure, MonteCarlo, NoiseSource, Prediction, QuadraticModel, Sgd, TheoryError, Warning, critical_learning_rate,
+    growth_per_step, noise_floor,
+};
 use stepscope_types::Spectrum;
 
 fn power_law(modes: usize, nu: f64) -> Spectrum {
@@ -160,4 +164,41 @@ fn curves_too_long_to_store_are_refused_not_allocated() {
     assert!(model.loss_curve_volterra(&sgd, u64::MAX).is_err());
     let sampler = MonteCarlo { runs: 2, seed: 1 };
     assert!(sampler.sample(&model, NoiseSource::Closure, &sgd, &[u64::MAX]).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 2000,
+        failure_persistence: None,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(3),
+        ..ProptestConfig::default()
+    })]
+    #[test]
+    fn no_input_panics_or_gives_a_number_that_is_none(
+        modes in prop::collection::vec((-2.0..2.0_f64, 0.0..5.0_f64), 1..12),
+        settings in (prop::num::f64::ANY, prop::num::f64::ANY, prop::num::f64::ANY),
+        tame in (0.0..3.0_f64, -0.999..0.999_f64, 0.0..1.0_f64),
+        tau in (0.0..2.0_f64, -2.0..2.0_f64),
+        variance in 0.0..1.0_f64,
+    ) {
+        let (eigenvalues, coefficients) = modes.into_iter().unzip();
+        let spectrum = Spectrum::new(eigenvalues, coefficients).unwrap();
+        let Ok(closure) = Closure::new(tau.0, tau.1) else { return Ok(()) };
+        let Ok(model) = QuadraticModel::interpolating(&spectrum, closure) else { return Ok(()) };
+        let model = model.with_label_noise(variance).unwrap();
+        for (learning_rate, momentum, noise_factor) in [settings, tame] {
+            let sgd = Sgd { learning_rate, momentum, noise_factor };
+            if let Ok(curve) = model.loss_curve(&sgd, 60) {
+                prop_assert!(curve.loss.iter().all(|loss| !loss.is_nan()), "{:?}", curve);
+            }
+            if let Ok(answer) = model.loss_at_talbot(&sgd, &[3, 400]) {
+                prop_assert!(answer.loss.iter().all(|loss| !loss.is_nan()), "{:?}", answer);
+            }
+            let critical = critical_learning_rate(&model, momentum, noise_factor);
+            prop_assert!(critical.is_err() || critical.as_ref().is_ok_and(|rate| *rate > 0.0), "{:?}", critical);
+            let growth = growth_per_step(&model, &sgd);
+            prop_assert!(growth.is_err() || growth.as_ref().is_ok_and(|factor| *factor >= 1.0), "{:?}", growth);
+            prop_assert!(noise_floor(&model, &sgd).is_ok_and(|floor| floor >= 0.0) || growth.is_err());
+        }
+    }
 }

@@ -33,7 +33,7 @@ fn main() {
     let mlp = ModelSpec { hidden: Some(vec![500, 300]), ..ModelSpec::default() };
     let cnn = ModelSpec { kind: ModelKind::SimpleCnn, ..ModelSpec::default() };
     bench("MLP 784-500-300-10", &mlp, [1, 28, 28], 41);
-    bench("SimpleCNN 3x32x32", &cnn, [3, 32, 32], 9);
+    bench("SimpleCNN 3x32x32", &cnn, [3, 32, 32], 5);
 }
 
 fn bench(name: &str, spec: &ModelSpec, shape: [usize; 3], rounds: usize) {

@@ -5,7 +5,6 @@
 mod common;
 
 use common::{ACTIVATIONS, OwnNetwork, digits, dot, fashion, model, norm, objective, random_vector, relative_error};
-use stepscope::data::Dataset;
 use stepscope::measure::{Curvature, CurvatureOperator, Objective, ProductError};
 use stepscope::models::{Dual, Network, ParamLayout, Pass};
 use stepscope::spectral::LinearOperator;
@@ -31,68 +30,81 @@ fn difference_of_gradients<N: Network>(network: &N, objective: &Objective, v: &[
     at(1.0).iter().zip(at(-1.0)).map(|(plus, minus)| (plus - minus) / (2.0 * epsilon)).collect()
 }
 
-/// Runs `check` on every network of the test: every activation, dense and convolutional, and a user's own.
-fn for_every_network(
-    precision: Precision,
-    check: impl Fn(&str, &dyn Fn(Curvature, &[f64]) -> Vec<f64>, &dyn Fn(&[f64], f64) -> Vec<f64>, usize),
-) {
-    let (digits, fashion) = (digits(), fashion());
-    fn run<N: Network>(
-        name: String,
-        network: N,
-        dataset: &Dataset,
-        precision: Precision,
-        check: &dyn Fn(&str, &dyn Fn(Curvature, &[f64]) -> Vec<f64>, &dyn Fn(&[f64], f64) -> Vec<f64>, usize),
-    ) {
-        let objective = objective(dataset, 24, precision);
-        let num_params = ParamLayout::of(&network).num_params();
-        check(
-            &name,
-            &|curvature, v| product(&network, &objective, curvature, v),
-            &|v, epsilon| difference_of_gradients(&network, &objective, v, epsilon),
-            num_params,
-        );
+/// A network with examples, of whatever type.
+trait Subject {
+    fn name(&self) -> &str;
+    fn num_params(&self) -> usize;
+    fn product(&self, curvature: Curvature, v: &[f64]) -> Vec<f64>;
+    fn difference(&self, v: &[f64], epsilon: f64) -> Vec<f64>;
+}
+
+struct On<N> {
+    name: String,
+    network: N,
+    objective: Objective,
+}
+
+impl<N: Network> Subject for On<N> {
+    fn name(&self) -> &str {
+        &self.name
     }
+
+    fn num_params(&self) -> usize {
+        ParamLayout::of(&self.network).num_params()
+    }
+
+    fn product(&self, curvature: Curvature, v: &[f64]) -> Vec<f64> {
+        product(&self.network, &self.objective, curvature, v)
+    }
+
+    fn difference(&self, v: &[f64], epsilon: f64) -> Vec<f64> {
+        difference_of_gradients(&self.network, &self.objective, v, epsilon)
+    }
+}
+
+/// Every activation, dense and convolutional, and a user's own network, in f64.
+fn subjects() -> Vec<Box<dyn Subject>> {
+    let (digits, fashion, precision) = (digits(), fashion(), Precision::F64);
+    let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
     for activation in ACTIVATIONS {
-        run(
-            format!("mlp {activation:?}"),
-            model(ModelKind::Mlp, activation, precision, &digits),
-            &digits,
-            precision,
-            &check,
-        );
-        run(format!("own {activation:?}"), OwnNetwork::new(activation, precision), &digits, precision, &check);
+        let network = model(ModelKind::Mlp, activation, precision, &digits);
+        let objective = objective(&digits, 24, precision);
+        subjects.push(Box::new(On { name: format!("mlp {activation:?}"), network, objective: objective.clone() }));
+        let network = OwnNetwork::new(activation, precision);
+        subjects.push(Box::new(On { name: format!("own {activation:?}"), network, objective }));
     }
     for activation in [Activation::Relu, Activation::Tanh] {
         let network = model(ModelKind::SimpleCnn, activation, precision, &fashion);
-        run(format!("simple-cnn {activation:?}"), network, &fashion, precision, &check);
+        let objective = objective(&fashion, 24, precision);
+        subjects.push(Box::new(On { name: format!("simple-cnn {activation:?}"), network, objective }));
     }
+    subjects
 }
 
 #[test]
 fn the_f64_hessian_product_is_the_derivative_of_the_gradient() {
-    for_every_network(Precision::F64, |name, product, difference, num_params| {
-        let v = random_vector(num_params, 1);
-        let exact = product(Curvature::Hessian, &v);
-        // The difference is the less accurate side: truncation falls with ε, rounding grows. The better of two is taken, and kinked networks
-        // need the small one so that no unit crosses its kink.
-        let error = [1e-5, 2e-6].map(|epsilon| relative_error(&exact, &difference(&v, epsilon)));
+    for subject in subjects() {
+        let v = random_vector(subject.num_params(), 1);
+        let exact = subject.product(Curvature::Hessian, &v);
+        // The difference is the less accurate side: truncation falls with ε, rounding grows. The better of two is taken,
+        // and kinked networks need the small one so that no unit crosses its kink.
+        let error = [1e-5, 2e-6].map(|epsilon| relative_error(&exact, &subject.difference(&v, epsilon)));
         let error = error[0].min(error[1]);
-        println!("{name}: {error:.1e}");
-        assert!(error <= 1e-7, "{name}: relative error {error:.2e}");
-    });
+        println!("{}: {error:.1e}", subject.name());
+        assert!(error <= 1e-7, "{}: relative error {error:.2e}", subject.name());
+    }
 }
 
 #[test]
 fn the_f64_hessian_is_symmetric() {
-    for_every_network(Precision::F64, |name, product, _, num_params| {
-        let (u, v) = (random_vector(num_params, 1), random_vector(num_params, 2));
+    for subject in subjects() {
+        let (u, v) = (random_vector(subject.num_params(), 1), random_vector(subject.num_params(), 2));
         for curvature in BOTH {
-            let (hu, hv) = (product(curvature, &u), product(curvature, &v));
+            let (hu, hv) = (subject.product(curvature, &u), subject.product(curvature, &v));
             let defect = (dot(&u, &hv) - dot(&hu, &v)).abs() / (norm(&hu) * norm(&hv)).sqrt();
-            assert!(defect <= 1e-12, "{name} {curvature:?}: {defect:.2e}");
+            assert!(defect <= 1e-12, "{} {curvature:?}: {defect:.2e}", subject.name());
         }
-    });
+    }
 }
 
 #[test]

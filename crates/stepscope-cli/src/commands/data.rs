@@ -43,7 +43,8 @@ pub(super) fn list(format: Format) -> Result<(), Failure> {
                 ]);
             }
             print(&format!(
-                "{table}\n\nAny folder with the four IDX files of MNIST's layout works too: --data FOLDER, or data.name in a specification."
+                "{}\n\nAny folder with the four IDX files of MNIST's layout works too: --data FOLDER, or data.name in a specification.",
+                table.to_string().trim_end()
             ))
         }
     }

@@ -10,6 +10,7 @@ use crate::args::{Format, TrainArguments};
 use crate::commands::{print, print_json, report};
 use crate::execute::{execute, load};
 use crate::failure::Failure;
+use crate::wrap::wrap;
 
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
     let path = &arguments.spec;
@@ -32,11 +33,8 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
                     format!("{} diverged; its last good step is {last_good_step}: {message}.", spec.name)
                 }
             };
-            print(&format!(
-                "{}\n\n{ended}\nRecords and page: {}",
-                summary_table(&[RunSummary::of(&run)]),
-                page.display()
-            ))
+            let table = summary_table(&[RunSummary::of(&run)]).to_string();
+            print(&format!("{}\n\n{}\nRecords and page: {}", table.trim_end(), wrap(&ended), page.display()))
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::args::{Format, QuickstartArguments};
 use crate::commands::{print, print_json, report};
 use crate::execute::{execute, load, write_run};
 use crate::failure::Failure;
+use crate::wrap::wrap;
 
 /// What `--format json` prints.
 #[derive(Serialize)]
@@ -86,11 +87,13 @@ fn show(runs: &[Run], page: &Path, format: Format) -> Result<(), Failure> {
         }),
         Format::Text => {
             let trained: Vec<RunSummary> = summaries.into_iter().filter(|run| !run.is_prediction()).collect();
-            let words = advice.story.paragraphs.join("\n\n");
+            let paragraphs = [&advice.story.headline].into_iter().chain(&advice.story.paragraphs);
+            let words: Vec<String> = paragraphs.map(|paragraph| wrap(paragraph)).collect();
+            let table = summary_table(&trained).to_string();
             print(&format!(
-                "{}\n\n{} {words}\n\nOpen the report in a browser: {}",
-                summary_table(&trained),
-                advice.story.headline,
+                "{}\n\n{}\n\nOpen the report in a browser: {}",
+                table.trim_end(),
+                words.join("\n\n"),
                 page.display()
             ))
         }

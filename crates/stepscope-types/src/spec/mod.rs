@@ -234,8 +234,8 @@ impl Default for LineSearchSpec {
         Self {
             every: TrainingDuration::Steps(25),
             num_batches: 16,
-            update_step_adaptation: 1.5,
-            history: 10,
+            update_step_adaptation: 1.8,
+            history: 20,
             initial_learning_rate: learning_rate(0.01),
             max_learning_rate: learning_rate(10.0),
         }

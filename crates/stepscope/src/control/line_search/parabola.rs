@@ -132,6 +132,25 @@ impl Parabola {
         })
     }
 
+    /// The minimum of the summed loss of several lines, with the error that both the batches of a line and the choice of
+    /// lines bring.
+    ///
+    /// s* = −Σb / 2Σa. The scatter of the lines about it, r_i = b_i + 2 s* a_i, adds n/(n − 1) Σr_i² / (2Σa)² to the
+    /// variance: where one line dominates the sum, s* is uncertain however well that line was measured.
+    ///
+    /// # Errors
+    /// [`NoMinimum`] as for [`Parabola::minimum`].
+    pub fn pooled_minimum<'a>(lines: impl IntoIterator<Item = &'a Self> + Clone) -> Result<Minimum, NoMinimum> {
+        let sum = Self::sum(lines.clone());
+        let minimum = sum.minimum()?;
+        let scatter: Vec<f64> =
+            lines.into_iter().map(|line| (line.slope + 2.0 * minimum.position * line.half_curvature).powi(2)).collect();
+        let count = scatter.len() as f64;
+        let between = if count > 1.0 { count / (count - 1.0) * scatter.iter().sum::<f64>() } else { 0.0 };
+        let between = between.sqrt() / (2.0 * sum.half_curvature);
+        Ok(Minimum { standard_error: minimum.standard_error.hypot(between), ..minimum })
+    }
+
     /// s*, where it lies ahead.
     ///
     /// # Errors
