@@ -74,6 +74,7 @@ pub(crate) struct PredictArguments {
     /// Relative error that is allowed where the spectrum is too large to step every mode
     #[arg(long, value_name = "SHARE", default_value_t = 1e-3, value_parser = accuracy, help_heading = "What else")]
     pub(crate) accuracy: f64,
+    /// How the result is printed
     #[arg(long, value_enum, default_value_t, help_heading = "What else")]
     pub(crate) format: PredictFormat,
     /// Draw the curve into a file

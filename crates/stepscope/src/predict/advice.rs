@@ -12,10 +12,12 @@ pub enum PredictAdvice {
         /// Relative accuracy that was asked for.
         asked: f64,
     },
-    /// The spectrum ends: past this step the loss falls faster than its power law.
+    /// The spectrum ends, and the loss falls faster than its power law.
     SpectrumEnds {
-        /// 1/(2 α_eff λ_min).
+        /// From where on this shows: a twentieth of `last_decay`.
         step: f64,
+        /// 1/(2 α_eff λ_min).
+        last_decay: f64,
     },
     /// The endless law has no finite U(1); only the end of the spectrum keeps it stable.
     OnlyTheEndIsStable {
@@ -67,10 +69,10 @@ impl fmt::Display for PredictAdvice {
                 "bins fine enough for a relative error of {asked} would take too long: the stated error is {relative_error:.1e}; \
                  ask for fewer steps or single times"
             ),
-            Self::SpectrumEnds { step } => write!(
+            Self::SpectrumEnds { step, last_decay } => write!(
                 f,
-                "after about step {step:.0} the last mode of this finite spectrum decays: from there the loss falls faster than \
-                 the power laws say"
+                "the spectrum is finite: from about step {step:.0} on the loss falls below its power laws, and from about step \
+                 {last_decay:.0} on, where the last mode decays, exponentially"
             ),
             Self::OnlyTheEndIsStable { eigenvalue_exponent } => write!(
                 f,

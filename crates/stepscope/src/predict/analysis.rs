@@ -10,6 +10,9 @@ use super::advice::PredictAdvice;
 /// α_eff·t_trans above which the transition time is reliable (`loss-prediction`, section 4).
 const RELIABLE_TRANSITION: f64 = 3e3;
 
+/// Share of the last mode's own decay time after which the missing modes behind it are a tenth of the loss.
+const END_IS_FELT: f64 = 0.05;
+
 /// Everything that constant settings say about a run without running it. Sources: `loss-prediction`, section 3.
 #[derive(Debug, Clone)]
 pub struct Analysis {
@@ -76,9 +79,10 @@ impl Analysis {
         let Some(asymptotics) = &self.asymptotics else { return advice };
         let rate = self.effective_learning_rate;
         if let Some(smallest) = smallest_eigenvalue {
-            let step = 1.0 / (2.0 * rate * smallest);
+            let last_decay = 1.0 / (2.0 * rate * smallest);
+            let step = END_IS_FELT * last_decay;
             if step < steps as f64 {
-                advice.push(PredictAdvice::SpectrumEnds { step });
+                advice.push(PredictAdvice::SpectrumEnds { step, last_decay });
             }
         }
         if let Some(time) = asymptotics.transition_time
@@ -122,6 +126,6 @@ mod tests {
             let analysis = Analysis::of(&problem, &sgd, Some(1e-3), steps).unwrap();
             analysis.advice.iter().any(|advice| matches!(advice, PredictAdvice::SpectrumEnds { .. }))
         };
-        assert!(ends(2501) && !ends(2499));
+        assert!(ends(126) && !ends(124));
     }
 }

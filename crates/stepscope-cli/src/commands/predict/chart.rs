@@ -18,12 +18,29 @@ pub(super) fn chart(answer: &Answer) -> String {
     let (Some(x), Some(y)) = (x, y) else { return String::new() };
     let mut cells = vec![vec![' '; WIDTH]; HEIGHT];
     let place = |&(time, loss): &(f64, f64)| Some((row(y.position(loss)?), column(x.position(time)?)));
-    curve.iter().filter_map(place).for_each(|(row, column)| cells[row][column] = '*');
+    for pair in curve.windows(2) {
+        let [Some(from), Some(to)] = [pair[0], pair[1]].map(|(time, loss)| x.position(time).zip(y.position(loss)))
+        else {
+            continue;
+        };
+        stroke(&mut cells, from, to);
+    }
+    // A single point has no neighbour to be joined to.
+    curve.iter().take(1).filter_map(place).for_each(|(row, column)| cells[row][column] = '*');
     // Means of runs stand on the curve where both agree: a few of them leave it visible.
     let means = sampled.iter().filter_map(place).filter(|(_, column)| column % 6 == 3);
     means.for_each(|(row, column)| cells[row][column] = 'o');
     let title = if sampled.is_empty() { "loss" } else { "loss (* predicted, o mean of the runs of SGD)" };
     format!("{:>MARGIN$}{}\n{}{}", "loss", &title[4..], upright(&cells, y), level(x))
+}
+
+/// Joins two points by a mark in every column between them: the first steps lie far apart on a logarithmic axis.
+fn stroke(cells: &mut [Vec<char>], from: (f64, f64), to: (f64, f64)) {
+    let (first, last) = (column(from.0), column(to.0));
+    for at in first..=last {
+        let share = if last == first { 1.0 } else { (at - first) as f64 / (last - first) as f64 };
+        cells[row(from.1 + share * (to.1 - from.1))][at] = '*';
+    }
 }
 
 /// (step, loss) for the steps that have a logarithm.

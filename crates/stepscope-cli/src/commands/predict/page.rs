@@ -9,13 +9,12 @@ use crate::commands::predict::answer::Answer;
 use crate::commands::predict::chart::chart;
 use crate::commands::predict::question::Question;
 use crate::commands::predict::verdict::{signed, verdict};
-
-const WIDTH: usize = 100;
+use crate::wrap::wrap;
 
 /// The page.
 pub(super) fn render(question: &Question, answer: &Answer, plot: Option<&Path>) -> String {
     let mut parts = vec![format!("SGD on {}\n{}", question.source, question.settings())];
-    parts.push(verdict(question, answer).iter().map(|line| wrapped(line, "")).collect::<Vec<_>>().join("\n"));
+    parts.push(verdict(question, answer).iter().map(|line| wrap(line)).collect::<Vec<_>>().join("\n"));
     parts.push(chart(answer));
     parts.push(numbers(answer).to_string());
     if !question.asked.is_empty() {
@@ -23,9 +22,9 @@ pub(super) fn render(question: &Question, answer: &Answer, plot: Option<&Path>) 
     }
     parts.extend(averages(answer).map(|table| table.to_string()));
     parts.extend(searched(answer).map(|table| table.to_string()));
-    parts.extend(sampled(question, answer).map(|line| wrapped(&line, "")));
+    parts.extend(sampled(question, answer).map(|line| wrap(&line)));
     if !answer.warnings.is_empty() {
-        let lines: Vec<String> = answer.warnings.iter().map(|warning| wrapped(&format!("- {warning}"), "  ")).collect();
+        let lines: Vec<String> = answer.warnings.iter().map(|warning| point(warning)).collect();
         parts.push(format!("Good to know\n{}", lines.join("\n")));
     }
     parts.extend(plot.map(|path| format!("Drawn in {}", path.display())));
@@ -33,23 +32,9 @@ pub(super) fn render(question: &Question, answer: &Answer, plot: Option<&Path>) 
     parts.iter().map(|part| part.trim_end()).collect::<Vec<_>>().join("\n\n")
 }
 
-/// Words over lines of at most [`WIDTH`] characters; lines after the first begin with `indent`.
-fn wrapped(text: &str, indent: &str) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        if !line.trim().is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            lines.push(std::mem::replace(&mut line, indent.to_owned()));
-            line.push_str(word);
-            continue;
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
-    lines.join("\n")
+/// A point of a list; lines after the first are indented.
+fn point(text: &str) -> String {
+    wrap(&format!("- {text}")).replace('\n', "\n  ")
 }
 
 fn numbers(answer: &Answer) -> Table {
@@ -171,18 +156,4 @@ fn sampled(question: &Question, answer: &Answer) -> Option<String> {
         worst.0.abs(),
         count(worst.1)
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_wrapped_and_none_is_lost() {
-        let text = "- ".to_owned() + &"word ".repeat(60);
-        let page = wrapped(&text, "  ");
-        assert!(page.lines().all(|line| line.chars().count() <= WIDTH));
-        assert!(page.lines().skip(1).all(|line| line.starts_with("  word")));
-        assert_eq!(page.matches("word").count(), 60);
-    }
 }

@@ -123,7 +123,9 @@ fn advice(answer: &Answer) -> Option<String> {
             "NOTHING TO GAIN: no other constant learning rate is more than 2 % better at this step.".to_owned(),
         );
     }
-    let gain = if gain.is_finite() { format!(", {} times lower", significant(gain)) } else { String::new() };
+    let is_stable = answer.analysis.stability.is_stable();
+    let gain =
+        if gain.is_finite() && is_stable { format!(", {} times lower", significant(gain)) } else { String::new() };
     let direction = if is_lower { "LOWER" } else { "RAISE" };
     Some(format!("{direction} the learning rate to {}: loss {}{gain}.", significant(rate), significant(loss)))
 }
