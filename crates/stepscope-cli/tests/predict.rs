@@ -1,5 +1,5 @@
 //! `stepscope predict` as a user meets it: values, formats, refusals, files.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
 use std::path::PathBuf;

@@ -160,9 +160,9 @@ mod tests {
         assert_eq!(first, again);
         assert_eq!(finished.into_inner(), 4000);
         let predicted = problem.model.loss_at(&plan.constant().unwrap(), &times).unwrap();
-        for index in 1..times.len() {
+        for (index, time) in times.iter().enumerate().skip(1) {
             let z = (first.loss[index] - predicted.loss[index]) / first.standard_errors[index];
-            assert!(z.abs() < 4.5, "t = {}: {z}", times[index]);
+            assert!(z.abs() < 4.5, "t = {time}: {z}");
         }
     }
 

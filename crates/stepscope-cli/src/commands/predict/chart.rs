@@ -37,10 +37,11 @@ pub(super) fn chart(answer: &Answer) -> String {
 /// Joins two points by a mark in every column between them: the first steps lie far apart on a logarithmic axis.
 fn stroke(cells: &mut [Vec<char>], from: (f64, f64), to: (f64, f64)) {
     let (first, last) = (column(from.0), column(to.0));
-    for at in first..=last {
+    let place = |at: usize| {
         let share = if last == first { 1.0 } else { (at - first) as f64 / (last - first) as f64 };
-        cells[row(from.1 + share * (to.1 - from.1))][at] = '*';
-    }
+        (row(from.1 + share * (to.1 - from.1)), at)
+    };
+    (first..=last).map(place).for_each(|(row, column)| cells[row][column] = '*');
 }
 
 /// (step, loss) for the steps that have a logarithm.

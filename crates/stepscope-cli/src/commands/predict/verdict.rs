@@ -118,7 +118,7 @@ fn advice(answer: &Answer) -> Option<String> {
     let (rate, loss) = answer.hint?;
     let gain = answer.final_loss / loss;
     let is_lower = rate < answer.analysis.stability.learning_rate;
-    if !(gain > WORTH_SAYING) && answer.final_loss.is_finite() {
+    if gain <= WORTH_SAYING && answer.final_loss.is_finite() {
         return Some(
             "NOTHING TO GAIN: no other constant learning rate is more than 2 % better at this step.".to_owned(),
         );
