@@ -1,8 +1,12 @@
 //! Every command and flag, once.
 
+mod predict;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use predict::{Free, NamedAverage, PredictArguments, PredictFormat};
 
 /// Measures, predicts and controls what the step does in mini-batch SGD: learning rate, batch size, momentum, averaging.
 #[derive(Debug, Parser)]
@@ -18,6 +22,8 @@ pub(crate) enum Command {
     Quickstart(QuickstartArguments),
     /// Train one run from a specification
     Train(TrainArguments),
+    /// Predict the loss curve of mini-batch SGD before it is run, from a curvature spectrum
+    Predict(Box<PredictArguments>),
     /// Write one self-contained page about one or more runs
     Report(ReportArguments),
     /// Say which data sets there are

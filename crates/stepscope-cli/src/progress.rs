@@ -1,6 +1,8 @@
 //! Progress on stderr: one line that a person can read at a glance.
 
 use std::collections::HashMap;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -57,6 +59,67 @@ impl Sink for ProgressSink {
 
 impl Drop for ProgressSink {
     fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Work shorter than this shows nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Says on stderr what is being computed, once it takes longer than a second. Gone without a trace when dropped.
+pub(crate) struct Busy {
+    bar: ProgressBar,
+    /// Dropping it ends the wait of the thread that shows the bar.
+    alive: Option<Sender<()>>,
+    waiting: Option<JoinHandle<()>>,
+}
+
+impl Busy {
+    /// Work of unknown length.
+    pub(crate) fn new(what: &str) -> Self {
+        Self::with_bar(ProgressBar::hidden(), "{spinner} {prefix} {msg} ({elapsed})", what)
+    }
+
+    /// Work that is counted.
+    pub(crate) fn counting(what: &str, length: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
+        Self::with_bar(bar, "{prefix} {bar:24.cyan/dim} {pos}/{len} {eta:>4}", what)
+    }
+
+    fn with_bar(bar: ProgressBar, template: &str, what: &str) -> Self {
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(what.to_owned());
+        let (alive, ended) = channel::<()>();
+        let shown = bar.clone();
+        let waiting = std::thread::spawn(move || {
+            if ended.recv_timeout(PATIENCE).is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout) {
+                shown.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+                shown.enable_steady_tick(Duration::from_millis(200));
+            }
+        });
+        Self { bar, alive: Some(alive), waiting: Some(waiting) }
+    }
+
+    /// What is being done now.
+    pub(crate) fn say(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
+    }
+
+    /// So much more is done.
+    pub(crate) fn advance(&self, amount: u64) {
+        self.bar.inc(amount);
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        drop(self.alive.take());
+        if let Some(waiting) = self.waiting.take() {
+            // The thread does nothing that could fail.
+            let _ = waiting.join();
+        }
         self.bar.finish_and_clear();
     }
 }

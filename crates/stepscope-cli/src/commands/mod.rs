@@ -1,11 +1,15 @@
 //! The commands, one file each: they parse, call the library and print.
 
 mod data;
+mod predict;
 pub(crate) mod report;
 mod spec;
 mod train;
 
 use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
 
 use crate::args::{Arguments, Command, DataCommand};
 use crate::failure::Failure;
@@ -16,6 +20,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Quickstart(arguments) => quickstart::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Data { command: DataCommand::List { format } } => data::list(format),
         Command::Spec(arguments) => spec::run(&arguments),
@@ -31,4 +36,19 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Prints a result on stdout as JSON.
 pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
     print(&serde_json::to_string_pretty(value).map_err(Failure::failed)?)
+}
+
+/// Writes a file whole or not at all.
+pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    std::fs::write(&temporary, text)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .with_context(|| format!("{}: cannot be written", path.display()))
+        .map_err(|error| {
+            // What was half written must not stay.
+            let _ = std::fs::remove_file(&temporary);
+            Failure::Failed(error)
+        })
 }

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use stepscope_report::advice::advise;
 use stepscope_report::{Page, Run};
 
 use crate::args::ReportArguments;
-use crate::commands::print;
+use crate::commands::{print, write_whole};
 use crate::failure::Failure;
 
 pub(super) fn run(arguments: &ReportArguments) -> Result<(), Failure> {
@@ -28,14 +27,6 @@ pub(super) fn run(arguments: &ReportArguments) -> Result<(), Failure> {
 pub(crate) fn write(path: &Path, title: &str, runs: &[Run]) -> Result<PathBuf, Failure> {
     let advice = advise(runs);
     let html = Page::new(title).story(advice.story).runs(runs).references(advice.references).render();
-    let temporary = path.with_extension("html.tmp");
-    std::fs::write(&temporary, html)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .with_context(|| format!("{}: cannot write the page", path.display()))
-        .map_err(|error| {
-            // What was half written must not stay.
-            let _ = std::fs::remove_file(&temporary);
-            Failure::Failed(error)
-        })?;
+    write_whole(path, &html)?;
     Ok(path.to_owned())
 }
