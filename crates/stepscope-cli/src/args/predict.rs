@@ -9,7 +9,7 @@ use stepscope::theory::Average;
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("source").required(true).args(["spectrum", "power_law", "features"]))]
 pub(crate) struct PredictArguments {
-    /// Spectrum: CSV or JSON Lines with eigenvalue,coefficient[,multiplicity], or .npy (coefficient: squared initial error)
+    /// Spectrum: CSV, JSON Lines or .npy with eigenvalue, coefficient (squared initial error) and, if not 1, multiplicity
     #[arg(long, value_name = "FILE", help_heading = "What is trained")]
     pub(crate) spectrum: Option<PathBuf>,
     /// Coefficients, where the spectrum is a .npy vector of eigenvalues
@@ -18,7 +18,7 @@ pub(crate) struct PredictArguments {
     /// The spectrum is a measured head of one with these sums: trace=12.5,loss=0.4,modes=400
     #[arg(long, value_name = "SUMS", requires = "spectrum", help_heading = "What is trained")]
     pub(crate) tail: Option<String>,
-    /// Power law: nu=1.5,kappa=3,modes=1000[,scale=1]
+    /// Power law: nu=1.5,kappa=3,modes=1000 and, if not 1, scale
     #[arg(long, value_name = "LAW", help_heading = "What is trained")]
     pub(crate) power_law: Option<String>,
     /// Features of a linear model, one example a row
@@ -55,7 +55,7 @@ pub(crate) struct PredictArguments {
     /// Only the losses after these numbers of steps
     #[arg(long, value_name = "T1,T2,...", value_delimiter = ',', value_parser = count, help_heading = "How")]
     pub(crate) at: Vec<u64>,
-    /// warmup=0.4,warmup-power=1,anneal=0.2,anneal-power=1 (fractions of the run), or a CSV with step,learning_rate[,momentum][,batch_size]
+    /// warmup=0.4,warmup-power=1,anneal=0.2,anneal-power=1 (fractions of the run), or a CSV with step, learning_rate and, where they change, momentum, batch_size
     #[arg(long, value_name = "SHAPE|FILE", help_heading = "How")]
     pub(crate) schedule: Option<String>,
     /// Averages of the weights: ema:0.99, tail:500, window:100, two-point:10, power:3
