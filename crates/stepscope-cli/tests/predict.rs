@@ -1,46 +1,34 @@
 //! `stepscope predict` as a user meets it: values, formats, refusals, files.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod common;
+
 use std::fs;
 use std::path::PathBuf;
 
-use assert_cmd::Command;
+use common::{Answer, Case};
 use serde_json::Value;
-use tempfile::TempDir;
 
 const LAW: &str = "nu=1.5,kappa=3,modes=1000";
 
-struct Case {
-    folder: TempDir,
-}
+/// `stepscope predict` in the folder of a case.
+struct Predict(Case);
 
-struct Answer {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Case {
+impl Predict {
     fn new() -> Self {
-        Self { folder: TempDir::new().unwrap() }
+        Self(Case::new())
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.0.path(name)
     }
 
     fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        fs::write(self.path(name), bytes).unwrap();
+        self.0.write(name, bytes);
     }
 
     fn run(&self, arguments: &[&str]) -> Answer {
-        let mut command = Command::cargo_bin("stepscope").unwrap();
-        let output = command.current_dir(&self.folder).arg("predict").args(arguments).output().unwrap();
-        Answer {
-            status: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        self.0.run(&[&["predict"], arguments].concat())
     }
 
     fn text(&self, arguments: &[&str]) -> String {
@@ -54,17 +42,9 @@ impl Case {
         serde_json::from_str(&self.text(&[arguments, &["--format", "json"]].concat())).unwrap()
     }
 
-    /// Must be refused with status 2, one message that holds all of `words`, and no file written.
+    /// Must be refused, and no picture written.
     fn refused(&self, arguments: &[&str], words: &[&str]) {
-        let answer = self.run(&[arguments, &["--plot", "out.svg"]].concat());
-        assert_eq!(answer.status, 2, "{arguments:?}: {}{}", answer.stdout, answer.stderr);
-        assert_eq!(answer.stderr.matches("error:").count(), 1, "{}", answer.stderr);
-        for word in words {
-            assert!(answer.stderr.contains(word), "{arguments:?}: '{word}' is missing: {}", answer.stderr);
-        }
-        assert!(!answer.stderr.contains("panicked"), "{}", answer.stderr);
-        assert_eq!(answer.stdout, "");
-        assert!(!self.path("out.svg").exists(), "something was written");
+        self.0.refuses(&[&["predict"], arguments, &["--plot", "out.svg"]].concat(), words, "out.svg");
     }
 }
 
@@ -92,7 +72,8 @@ fn npy(descr: &str, shape: &str, data: &[f64]) -> Vec<u8> {
 
 #[test]
 fn json_has_every_key_and_the_whole_curve() {
-    let json = Case::new().json(&["--power-law", LAW, "--learning-rate", "0.1", "--batch-size", "1", "--steps", "50"]);
+    let json =
+        Predict::new().json(&["--power-law", LAW, "--learning-rate", "0.1", "--batch-size", "1", "--steps", "50"]);
     for key in [
         "loss",
         "u1",
@@ -137,7 +118,7 @@ fn recursion(modes: &[(f64, f64)], [a, b, gamma]: [f64; 3], [tau1, tau2, noise]:
 
 #[test]
 fn every_spectrum_format_gives_the_loss_of_the_recursion_written_out() {
-    let case = Case::new();
+    let case = Predict::new();
     let modes = [(1.5, 0.25), (0.5, 2.0), (0.5, 2.0), (0.1, 3.0)];
     let expected = recursion(&modes, [0.3, -0.2, (20.0 - 4.0) / (19.0 * 4.0)], [1.0, -1.0, 0.05], 40);
     case.write("s.csv", "coefficient,multiplicity,eigenvalue\n0.25,1,1.5\n2,2,0.5\n3,1,0.1\n");
@@ -161,7 +142,7 @@ fn every_spectrum_format_gives_the_loss_of_the_recursion_written_out() {
 
 #[test]
 fn one_mode_has_its_closed_forms() {
-    let case = Case::new();
+    let case = Predict::new();
     case.write("one.csv", "4,1\n");
     // (1, 1), gamma = 1: U(1) = a lambda / 2, critical at 2 / lambda.
     let json = case.json(&[
@@ -193,7 +174,7 @@ fn one_mode_has_its_closed_forms() {
 fn past_the_threshold_the_mean_grows_by_the_stated_factor() {
     let law =
         ["--power-law", "nu=1.5,kappa=1,modes=200", "--batch-size", "1", "--learning-rate", "1.3", "--at", "400,401"];
-    let json = Case::new().json(&law);
+    let json = Predict::new().json(&law);
     assert_eq!(json["stable"], false);
     assert!(number(&json["u1"]) > 1.0);
     let growth = number(&json["loss"][1]) / number(&json["loss"][0]);
@@ -204,7 +185,7 @@ fn past_the_threshold_the_mean_grows_by_the_stated_factor() {
 
 #[test]
 fn regimes_follow_the_exponents() {
-    let case = Case::new();
+    let case = Predict::new();
     for (law, regime) in [
         ("nu=1.5,kappa=1,modes=100", "signal-dominated"),
         ("nu=1.5,kappa=3,modes=100", "noise-dominated"),
@@ -220,7 +201,7 @@ fn regimes_follow_the_exponents() {
 fn the_loss_far_out_is_that_of_the_constants() {
     // `loss-prediction`, claim 8: constants at t = 1e8 to 2e-3, for an endless law.
     let law = ["--power-law", "nu=1.5,kappa=1,modes=inf", "--learning-rate", "0.2", "--batch-size", "1"];
-    let json = Case::new().json(&[&law[..], &["--at", "1e8"]].concat());
+    let json = Predict::new().json(&[&law[..], &["--at", "1e8"]].concat());
     let (constant, exponent) = (number(&json["constants"]["signal"]), number(&json["exponents"]["signal"]));
     close(number(&json["loss"][0]), constant * 1e8_f64.powf(-exponent), 5e-3);
     assert!(number(&json["method"]["relative_error"]) < 1e-3);
@@ -228,7 +209,7 @@ fn the_loss_far_out_is_that_of_the_constants() {
 
 #[test]
 fn large_spectra_are_answered_by_bins_with_the_error_stated_and_early_times_by_the_recursion() {
-    let case = Case::new();
+    let case = Predict::new();
     let settings = ["--learning-rate", "0.3", "--batch-size", "10"];
     let large = ["--power-law", "nu=1.5,kappa=1,modes=300000"];
     let json = case.json(&[&large[..], &settings, &["--at", "10,1e6"]].concat());
@@ -248,7 +229,7 @@ fn large_spectra_are_answered_by_bins_with_the_error_stated_and_early_times_by_t
 
 #[test]
 fn features_are_solved_through_their_kernel_with_a_fitted_closure() {
-    let case = Case::new();
+    let case = Predict::new();
     // Orthogonal features: A = K/N is diagonal with eigenvalues x_i^2 / 3, and coefficients (y_i / x_i)^2.
     case.write("x.npy", npy("<f8", "(3, 3)", &[3.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 1.0]));
     case.write("y.npy", npy("<f8", "(3,)", &[1.0, 2.0, 3.0]));
@@ -276,7 +257,7 @@ fn features_are_solved_through_their_kernel_with_a_fitted_closure() {
 
 #[test]
 fn sampled_runs_stand_within_their_errors_and_repeat() {
-    let case = Case::new();
+    let case = Predict::new();
     let law =
         ["--power-law", "nu=1.5,kappa=1,modes=30", "--tau", "1,-1", "--batch-size", "2", "--learning-rate", "0.2"];
     let runs = ["--at", "1,5,40", "--monte-carlo", "3000", "--seed", "5"];
@@ -291,7 +272,7 @@ fn sampled_runs_stand_within_their_errors_and_repeat() {
 
 #[test]
 fn multiplicities_are_written_out_where_sgd_itself_is_run() {
-    let case = Case::new();
+    let case = Predict::new();
     case.write("s.csv", "eigenvalue,coefficient,multiplicity\n1,1,2\n0.5,1,3\n");
     let json = case.json(&[
         "--spectrum",
@@ -315,7 +296,7 @@ fn multiplicities_are_written_out_where_sgd_itself_is_run() {
 
 #[test]
 fn averages_and_schedules_go_through_the_same_recursion() {
-    let case = Case::new();
+    let case = Predict::new();
     let law = [
         "--power-law",
         "nu=1.5,kappa=1,modes=50",
@@ -346,7 +327,7 @@ fn averages_and_schedules_go_through_the_same_recursion() {
 
 #[test]
 fn the_best_learning_rate_for_a_horizon_beats_its_neighbours() {
-    let case = Case::new();
+    let case = Predict::new();
     let loss = |rate: f64| {
         let rate = rate.to_string();
         let json = case.json(&["--power-law", LAW, "--learning-rate", &rate, "--batch-size", "1", "--at", "2000"]);
@@ -364,7 +345,7 @@ fn the_best_learning_rate_for_a_horizon_beats_its_neighbours() {
 #[test]
 fn the_best_momentum_at_batch_1_and_10_is_where_the_document_says() {
     // `loss-prediction`, claim 12: nu=1.5, kappa=3, N=1000, T=1e4: b in [-.38,-.30] (B=1), [-.18,-.11] (B=10).
-    let case = Case::new();
+    let case = Predict::new();
     for (batch, low, high) in [("1", -0.38, -0.30), ("10", -0.18, -0.11)] {
         let law = [
             "--power-law",
@@ -386,7 +367,7 @@ fn the_best_momentum_at_batch_1_and_10_is_where_the_document_says() {
 
 #[test]
 fn a_measured_head_is_continued_by_what_the_sums_leave_over() {
-    let case = Case::new();
+    let case = Predict::new();
     let mode = |k: i32| (f64::from(k).powf(-1.5), f64::from(k).powf(-2.0 + 1.5));
     let head: String = (1..=60).map(|k| format!("{},{}\n", mode(k).0, mode(k).1)).collect();
     let whole: String = (1..=400).map(|k| format!("{},{}\n", mode(k).0, mode(k).1)).collect();
@@ -404,7 +385,7 @@ fn a_measured_head_is_continued_by_what_the_sums_leave_over() {
 
 #[test]
 fn csv_has_a_line_a_time_and_all_digits() {
-    let case = Case::new();
+    let case = Predict::new();
     let law = ["--power-law", "nu=1.5,kappa=1,modes=10", "--learning-rate", "0.1", "--batch-size", "1"];
     let whole = case.text(&[&law[..], &["--steps", "20", "--format", "csv"]].concat());
     assert_eq!((whole.lines().next(), whole.lines().count()), (Some("step,loss"), 22));
@@ -424,7 +405,7 @@ fn csv_has_a_line_a_time_and_all_digits() {
 
 #[test]
 fn the_page_says_first_what_to_know_and_draws_the_curve() {
-    let case = Case::new();
+    let case = Predict::new();
     let page = case.text(&["--power-law", LAW, "--learning-rate", "0.3", "--batch-size", "10", "--steps", "10000"]);
     let place = |word: &str| page.find(word).unwrap_or_else(|| panic!("'{word}' is missing:\n{page}"));
     assert!(place("learning rate 0.3") < place("STABLE"));
@@ -438,7 +419,7 @@ fn the_page_says_first_what_to_know_and_draws_the_curve() {
 
 #[test]
 fn the_drawing_is_whole_and_its_text_is_no_markup() {
-    let case = Case::new();
+    let case = Predict::new();
     let name = "a <b> & \"c\".csv";
     case.write(name, "1,1\n0.1,1\n0.01,1\n");
     let settings = ["--learning-rate", "0.5", "--batch-size", "2", "--monte-carlo", "50", "--label-noise", "0.01"];
@@ -449,7 +430,7 @@ fn the_drawing_is_whole_and_its_text_is_no_markup() {
     well_formed(&svg);
     assert!(svg.contains("class=\"curve\"") && svg.contains("class=\"band\"") && svg.contains("class=\"floor\""));
     assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-    assert_eq!(fs::read_dir(&case.folder).unwrap().count(), 2, "a temporary file was left");
+    assert_eq!(fs::read_dir(&case.0.folder).unwrap().count(), 2, "a temporary file was left");
 }
 
 /// Every element that is opened is closed in order, and every attribute is quoted.
@@ -473,7 +454,7 @@ fn well_formed(xml: &str) {
 
 #[test]
 fn numbers_that_mean_nothing_are_refused() {
-    let case = Case::new();
+    let case = Predict::new();
     let law = ["--power-law", LAW];
     let with = |rest: &[&str], words: &[&str]| case.refused(&[&law[..], rest].concat(), words);
     with(&[], &["--learning-rate"]);
@@ -513,7 +494,7 @@ fn numbers_that_mean_nothing_are_refused() {
 
 #[test]
 fn files_that_hold_no_spectrum_are_refused_by_place() {
-    let case = Case::new();
+    let case = Predict::new();
     let spectrum = |text: &str, words: &[&str]| {
         case.write("s.csv", text);
         case.refused(&["--spectrum", "s.csv", "--learning-rate", "0.1"], words);
@@ -547,7 +528,7 @@ fn files_that_hold_no_spectrum_are_refused_by_place() {
 
 #[test]
 fn a_drawing_that_cannot_be_written_is_a_failure_that_names_it() {
-    let case = Case::new();
+    let case = Predict::new();
     let answer = case.run(&["--power-law", LAW, "--learning-rate", "0.1", "--plot", "nowhere/out.svg"]);
     assert_eq!(answer.status, 1);
     assert!(answer.stderr.contains("nowhere/out.svg") && answer.stdout.is_empty(), "{}", answer.stderr);

@@ -1,11 +1,12 @@
 //! The program as a user meets it: commands, exit status, messages, files.
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod common;
 
-use assert_cmd::Command;
-use tempfile::TempDir;
+use std::fs;
+use std::path::Path;
+
+use common::Case;
 
 const SPEC: &str = r#"
 name = "short"
@@ -25,49 +26,16 @@ examples = 64
 noise_batches = 8
 "#;
 
-struct Case {
-    folder: TempDir,
+/// A folder with the specification [`SPEC`] in it.
+fn case() -> Case {
+    let case = Case::new();
+    case.write("spec.toml", SPEC);
+    case
 }
 
-struct Answer {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Case {
-    fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        fs::write(folder.path().join("spec.toml"), SPEC).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Answer {
-        let output =
-            Command::cargo_bin("stepscope").unwrap().current_dir(&self.folder).args(arguments).output().unwrap();
-        Answer {
-            status: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    /// The run must be refused with status 2, one message that holds all of `words`, and no trace on disk.
-    fn refused(&self, arguments: &[&str], words: &[&str]) {
-        let answer = self.run(arguments);
-        assert_eq!(answer.status, 2, "{arguments:?}: {}", answer.stderr);
-        assert_eq!(answer.stderr.matches("error:").count(), 1, "{}", answer.stderr);
-        for word in words {
-            assert!(answer.stderr.contains(word), "'{word}' is missing: {}", answer.stderr);
-        }
-        assert!(!answer.stderr.contains("panicked"), "{}", answer.stderr);
-        assert_eq!(answer.stdout, "");
-        assert!(!self.path("out").exists(), "something was written");
-    }
+/// The program must refuse, and leave no run behind.
+fn refused(case: &Case, arguments: &[&str], words: &[&str]) {
+    case.refuses(arguments, words, "out");
 }
 
 fn records(folder: &Path) -> Vec<serde_json::Value> {
@@ -78,7 +46,7 @@ fn records(folder: &Path) -> Vec<serde_json::Value> {
 
 #[test]
 fn the_words_of_the_quickstart_can_be_had_again_from_its_files() {
-    let case = Case::new();
+    let case = case();
     let answer = case.run(&["quickstart", "--format", "json", "--seed", "3", "--out", "q"]);
     assert_eq!(answer.status, 0, "{}", answer.stderr);
     let json: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
@@ -106,7 +74,7 @@ fn the_words_of_the_quickstart_can_be_had_again_from_its_files() {
 
 #[test]
 fn train_writes_a_run_folder_that_report_reads() {
-    let case = Case::new();
+    let case = case();
     let answer = case.run(&["train", "spec.toml", "--out", "out", "--set", "optimizer.learning_rate=0.2"]);
     assert_eq!(answer.status, 0, "{}", answer.stderr);
     assert!(answer.stdout.contains("short finished after 30 steps"), "{}", answer.stdout);
@@ -122,7 +90,7 @@ fn train_writes_a_run_folder_that_report_reads() {
 
 #[test]
 fn two_processes_with_one_spec_write_the_same_records_apart_from_times() {
-    let case = Case::new();
+    let case = case();
     let text = |out: &str| -> Vec<String> {
         assert_eq!(case.run(&["train", "spec.toml", "--out", out]).status, 0);
         let without_timing = |mut record: serde_json::Value| {
@@ -136,7 +104,7 @@ fn two_processes_with_one_spec_write_the_same_records_apart_from_times() {
 
 #[test]
 fn a_folder_that_holds_a_run_is_refused_unless_forced() {
-    let case = Case::new();
+    let case = case();
     let train = |extra: &[&str]| case.run(&[&["train", "spec.toml", "--out", "out"], extra].concat());
     assert_eq!(train(&[]).status, 0);
     let before = fs::read_to_string(case.path("out/metrics.jsonl")).unwrap();
@@ -149,31 +117,35 @@ fn a_folder_that_holds_a_run_is_refused_unless_forced() {
 
 #[test]
 fn specifications_with_mistakes_are_refused_by_file_line_and_key() {
-    let case = Case::new();
+    let case = case();
     let with = |from: &str, to: &str| {
         assert!(SPEC.contains(from));
         fs::write(case.path("bad.toml"), SPEC.replace(from, to)).unwrap();
         &["train", "bad.toml", "--out", "out"]
     };
-    case.refused(with("learning_rate", "learnin_rate"), &["bad.toml:11", "learnin_rate", "learning_rate"]);
-    case.refused(with("[measure]", "[mesure]"), &["mesure", "measure"]);
-    case.refused(with("0.1", "nan"), &["optimizer.learning_rate", "bad.toml:11"]);
-    case.refused(with("0.1", "inf"), &["optimizer.learning_rate"]);
-    case.refused(with("0.1", "-0.1"), &["optimizer.learning_rate", "-0.1"]);
-    case.refused(with("0.1", "\"fast\""), &["optimizer.learning_rate", "measured"]);
-    case.refused(with("\"30st\"", "30"), &["train.duration", "300st"]);
-    case.refused(with("\"30st\"", "\"30st\"\nbatch_size = -32"), &["train.batch_size", "-32"]);
-    case.refused(with("\"30st\"", "\"30st\"\nbatch_size = 4000"), &["train.batch_size", "3823"]);
-    case.refused(with("[8]", "[8"), &["bad.toml"]);
-    case.refused(&["train", "nowhere.toml", "--out", "out"], &["nowhere.toml"]);
-    case.refused(&["train", "spec.toml", "--out", "out", "--set", "train.batch_sise=8"], &["batch_sise", "batch_size"]);
-    case.refused(&["train", "spec.toml", "--out", "out", "--set", "nonsense"], &["nonsense"]);
-    case.refused(&["quickstart", "--data", "optdigit", "--out", "out"], &["optdigit", "optdigits"]);
+    refused(&case, with("learning_rate", "learnin_rate"), &["bad.toml:11", "learnin_rate", "learning_rate"]);
+    refused(&case, with("[measure]", "[mesure]"), &["mesure", "measure"]);
+    refused(&case, with("0.1", "nan"), &["optimizer.learning_rate", "bad.toml:11"]);
+    refused(&case, with("0.1", "inf"), &["optimizer.learning_rate"]);
+    refused(&case, with("0.1", "-0.1"), &["optimizer.learning_rate", "-0.1"]);
+    refused(&case, with("0.1", "\"fast\""), &["optimizer.learning_rate", "measured"]);
+    refused(&case, with("\"30st\"", "30"), &["train.duration", "300st"]);
+    refused(&case, with("\"30st\"", "\"30st\"\nbatch_size = -32"), &["train.batch_size", "-32"]);
+    refused(&case, with("\"30st\"", "\"30st\"\nbatch_size = 4000"), &["train.batch_size", "3823"]);
+    refused(&case, with("[8]", "[8"), &["bad.toml"]);
+    refused(&case, &["train", "nowhere.toml", "--out", "out"], &["nowhere.toml"]);
+    refused(
+        &case,
+        &["train", "spec.toml", "--out", "out", "--set", "train.batch_sise=8"],
+        &["batch_sise", "batch_size"],
+    );
+    refused(&case, &["train", "spec.toml", "--out", "out", "--set", "nonsense"], &["nonsense"]);
+    refused(&case, &["quickstart", "--data", "optdigit", "--out", "out"], &["optdigit", "optdigits"]);
 }
 
 #[test]
 fn damaged_data_is_refused_by_file_and_cause() {
-    let case = Case::new();
+    let case = case();
     let data = case.path("data");
     fs::create_dir(&data).unwrap();
     // 40 images of 2x2, 10 labels; what is wrong is changed one at a time.
@@ -209,21 +181,21 @@ fn damaged_data_is_refused_by_file_and_cause() {
     write(images(40, 160), labels(2));
     assert_eq!(case.run(&[&train[..3], &["fine"], &train[4..]].concat()).status, 0);
     write(images(40, 159), labels(2));
-    case.refused(&train, &["train-images-idx3-ubyte"]);
+    refused(&case, &train, &["train-images-idx3-ubyte"]);
     write(images(u32::MAX, 160), labels(2));
-    case.refused(&train, &["train-images-idx3-ubyte"]);
+    refused(&case, &train, &["train-images-idx3-ubyte"]);
     write(images(40, 160), labels(9));
-    case.refused(&train, &["label", "9"]);
+    refused(&case, &train, &["label", "9"]);
     let mut wrong_magic = images(40, 160);
     wrong_magic[2] = 13;
     write(wrong_magic, labels(2));
-    case.refused(&train, &["train-images-idx3-ubyte"]);
+    refused(&case, &train, &["train-images-idx3-ubyte"]);
 }
 
 #[cfg(unix)]
 #[test]
 fn a_full_disk_ends_the_run_with_status_1_and_keeps_what_was_recorded() {
-    let case = Case::new();
+    let case = case();
     // A limit on the size of files stands in for the disk: 4 blocks of 1024 bytes. The signal is ignored so that writing fails as on a
     // full disk.
     let program = assert_cmd::cargo::cargo_bin("stepscope");
@@ -239,7 +211,7 @@ fn a_full_disk_ends_the_run_with_status_1_and_keeps_what_was_recorded() {
 
 #[test]
 fn the_printed_specification_trains_and_the_schema_is_json() {
-    let case = Case::new();
+    let case = case();
     let spec = case.run(&["spec"]);
     assert_eq!(spec.status, 0);
     fs::write(case.path("all.toml"), &spec.stdout).unwrap();
@@ -252,7 +224,7 @@ fn the_printed_specification_trains_and_the_schema_is_json() {
 
 #[test]
 fn help_fits_a_screen_and_data_sets_are_listed_with_their_licences() {
-    let case = Case::new();
+    let case = case();
     let help = case.run(&["--help"]);
     assert_eq!(help.status, 0);
     assert!(help.stdout.lines().count() <= 40, "{}", help.stdout);
