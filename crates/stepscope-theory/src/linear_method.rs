@@ -1,5 +1,7 @@
 //! Any linear update with finite memory: heavy ball, Nesterov, and what a user writes down.
 
+use std::borrow::Cow;
+
 use crate::error::{TheoryError, check};
 use crate::model::QuadraticModel;
 use crate::recursion::Prediction;
@@ -118,14 +120,45 @@ impl QuadraticModel {
         noise_factor: f64,
         times: &[u64],
     ) -> Result<Prediction, TheoryError> {
-        let ok = noise_factor.is_finite() && noise_factor >= 0.0;
-        check("noise factor", "finite and not negative", noise_factor, ok)?;
+        self.loss_at_methods(|_| (Cow::Borrowed(method), noise_factor), times)
+    }
+
+    /// E L at `times` where the update changes: `update(t)` gives the method that leads from step t to t + 1, and its γ.
+    ///
+    /// All methods must have as many numbers of state as the first, with the same meaning: schedules of Nesterov's learning
+    /// rate and momentum, not a switch of method.
+    ///
+    /// ```
+    /// use std::borrow::Cow;
+    /// use stepscope_theory::{Closure, LinearMethod, PowerLaw};
+    /// let model = PowerLaw::new(1.5, 0.75, 100.0)?.model(Closure::INTERPOLATING)?;
+    /// let slow = LinearMethod::nesterov(0.05, 0.9)?;
+    /// let fast = LinearMethod::nesterov(0.2, 0.9)?;
+    /// let annealed = |t| (Cow::Borrowed(if t < 150 { &fast } else { &slow }), 0.05);
+    /// assert!(model.loss_at_methods(annealed, &[200])?.loss[0] > 0.0);
+    /// # Ok::<(), stepscope_theory::TheoryError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TheoryError::Number`] for a noise factor out of range, [`TheoryError::Length`] for a method of another size.
+    pub fn loss_at_methods<'a>(
+        &self,
+        update: impl Fn(u64) -> (Cow<'a, LinearMethod>, f64),
+        times: &[u64],
+    ) -> Result<Prediction, TheoryError> {
         let steps = times.iter().copied().max().unwrap_or(0);
         let mut warnings = self.spectrum_warnings(0.0, 0.0);
-        let mut state = MethodState::new(self, method);
+        let mut state = MethodState::new(self, update(0).0.size);
         let mut loss = vec![f64::INFINITY; times.len()];
         for time in 0..=steps {
-            let excess = 0.5 * state.loss_sum();
+            let (method, noise_factor) = update(time);
+            let ok = noise_factor.is_finite() && noise_factor >= 0.0;
+            check("noise factor", "finite and not negative", noise_factor, ok)?;
+            if method.size != state.size {
+                let what = "numbers of state of a scheduled method";
+                return Err(TheoryError::Length { what, expected: state.size, got: method.size });
+            }
+            let excess = 0.5 * state.loss_sum(&method);
             if !excess.is_finite() {
                 warnings.push(Warning::Overflow { step: time });
                 break;
@@ -133,7 +166,7 @@ impl QuadraticModel {
             for (value, _) in loss.iter_mut().zip(times).filter(|(_, asked)| **asked == time) {
                 *value = self.loss_floor() + excess;
             }
-            state.step(noise_factor);
+            state.step(&method, noise_factor);
         }
         Ok(Prediction { times: times.to_vec(), loss, standard_errors: None, warnings })
     }
@@ -142,27 +175,27 @@ impl QuadraticModel {
 /// λZ of every mode, positive ones first.
 struct MethodState<'a> {
     model: &'a QuadraticModel,
-    method: &'a LinearMethod,
+    size: usize,
     moments: Vec<f64>,
     scratch: Vec<f64>,
 }
 
 impl<'a> MethodState<'a> {
-    fn new(model: &'a QuadraticModel, method: &'a LinearMethod) -> Self {
-        let block = method.size * method.size;
+    fn new(model: &'a QuadraticModel, size: usize) -> Self {
+        let block = size * size;
         let starts = model.modes.signal.iter().chain(&model.negative.signal);
         let moments = starts.flat_map(|&x| std::iter::once(x).chain(std::iter::repeat_n(0.0, block - 1))).collect();
-        Self { model, method, moments, scratch: vec![0.0; block] }
+        Self { model, size, moments, scratch: vec![0.0; block] }
     }
 
     /// Σ λE w².
-    fn loss_sum(&self) -> f64 {
+    fn loss_sum(&self, method: &LinearMethod) -> f64 {
         let block = self.scratch.len();
-        self.moments.chunks_exact(block).map(|z| self.method.form(&self.method.output, z)).sum()
+        self.moments.chunks_exact(block).map(|z| method.form(&method.output, z)).sum()
     }
 
-    fn step(&mut self, noise_factor: f64) {
-        let (method, block, closure) = (self.method, self.scratch.len(), self.model.closure());
+    fn step(&mut self, method: &LinearMethod, noise_factor: f64) {
+        let (block, closure) = (self.scratch.len(), self.model.closure());
         let evaluated = |z: &[f64]| method.form(&method.evaluation, z);
         let positive = self.model.modes.len();
         let signal: f64 = self.moments.chunks_exact(block).take(positive).map(evaluated).sum();

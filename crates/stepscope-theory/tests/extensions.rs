@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
 
+use std::borrow::Cow;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use stepscope_theory::{
@@ -24,6 +26,40 @@ fn heavy_ball_as_a_linear_method_is_the_recursion() {
             }
         }
     }
+}
+
+#[test]
+fn scheduled_methods_are_the_scheduled_recursion_and_nesterov_written_out() {
+    let spectrum = Spectrum::new(vec![1.5, 0.6, 0.1, 0.01], vec![1.0, 0.5, 2.0, 3.0]).unwrap();
+    let model = QuadraticModel::interpolating(&spectrum, Closure::GAUSSIAN).unwrap();
+    let times: Vec<u64> = (0..=40).collect();
+    let settings = |t: u64| (0.4 / (1.0 + 0.05 * t as f64), 0.8 - 0.01 * t as f64, 0.02 + 0.001 * t as f64);
+
+    let heavy_ball = |t| (Cow::Owned(LinearMethod::heavy_ball(settings(t).0, settings(t).1).unwrap()), settings(t).2);
+    let list: Vec<Sgd> =
+        times.iter().map(|&t| settings(t)).map(|(a, b, g)| Sgd::from_numbers(a, b, g).unwrap()).collect();
+    let recursion = model.loss_at(&list[..], &times).unwrap().loss;
+    for (x, y) in model.loss_at_methods(heavy_ball, &times).unwrap().loss.iter().zip(&recursion) {
+        assert!((x / y - 1.0).abs() < 1e-12, "{x} {y}");
+    }
+
+    // Without noise the moments are those of one run along each mode.
+    let nesterov = |t| (Cow::Owned(LinearMethod::nesterov(settings(t).0, settings(t).1).unwrap()), 0.0);
+    let predicted = model.loss_at_methods(nesterov, &times).unwrap().loss;
+    let mut modes: Vec<(f64, f64, f64)> = spectrum.pairs().map(|(l, c)| (l, c.sqrt(), 0.0)).collect();
+    for (t, predicted) in predicted.iter().enumerate() {
+        let loss: f64 = modes.iter().map(|(l, w, _)| 0.5 * l * w * w).sum();
+        assert!((predicted / loss - 1.0).abs() < 1e-12, "step {t}: {predicted} {loss}");
+        let (a, b, _) = settings(t as u64);
+        for (l, w, v) in &mut modes {
+            *v = b * *v - a * *l * (*w + b * *v);
+            *w += *v;
+        }
+    }
+    let bigger = LinearMethod::new(vec![1.0; 9], vec![-0.1; 3], vec![1.0, 0.0, 0.0], vec![1.0, 0.0, 0.0]).unwrap();
+    let small = LinearMethod::heavy_ball(0.1, 0.0).unwrap();
+    let switched = |t| (Cow::Borrowed(if t < 5 { &small } else { &bigger }), 0.0);
+    assert!(matches!(model.loss_at_methods(switched, &[9]), Err(TheoryError::Length { expected: 2, got: 3, .. })));
 }
 
 #[test]
