@@ -20,7 +20,7 @@ mod story;
 mod summary;
 mod table;
 
-pub use page::Page;
+pub use page::{Page, escape};
 pub use run::{LoadError, Point, Run, Series};
 pub use story::Story;
 pub use summary::{Number, RunSummary, summary_table};

@@ -9,7 +9,8 @@ mod template;
 
 use crate::{Align, Run, Story, Table};
 use lineup::Lineup;
-use template::{escape, fill, json_island};
+pub use template::escape;
+use template::{fill, json_island};
 
 const HTML: &str = include_str!("../../assets/page.html");
 const STYLE: &str = include_str!("../../assets/page.css");

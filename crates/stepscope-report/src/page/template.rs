@@ -19,8 +19,8 @@ pub(super) fn fill(template: &str, values: &[(&str, String)]) -> String {
     page
 }
 
-/// The text with the five characters that mean something in HTML, in content or in a quoted attribute, escaped.
-pub(super) fn escape(text: &str) -> String {
+/// The text with the five characters that mean something in HTML and XML, in content or in a quoted attribute, escaped.
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use stepscope_report::escape;
 use stepscope_report::number::{count, significant};
 
 use crate::commands::predict::answer::Answer;
@@ -244,19 +245,8 @@ fn legend(entries: &[Entry], is_left: bool) -> String {
 
 /// Text for XML: markup as entities, what XML cannot hold as the replacement character.
 fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => safe.push(char::REPLACEMENT_CHARACTER),
-            c => safe.push(c),
-        }
-    }
-    safe
+    let refused = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    escape(&text.replace(refused, "\u{fffd}"))
 }
 
 #[cfg(test)]
