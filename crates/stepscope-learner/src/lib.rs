@@ -1,0 +1,1 @@
+//! Adapters that plug stepscope into the training loop of burn-train.
