@@ -29,6 +29,7 @@
 //! ```
 
 pub mod backend;
+pub mod checkpoint;
 pub mod control;
 pub mod data;
 pub mod measure;

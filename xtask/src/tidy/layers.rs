@@ -5,8 +5,8 @@ use toml::{Table, Value};
 use super::{Finding, Rule, line_of};
 use crate::tree::Tree;
 
-/// The one crate that names Burn.
-const BURN_CRATE: &str = "stepscope";
+/// The crates that name Burn: the library, and its adapter to burn-train.
+const BURN_CRATES: &[&str] = &["stepscope", "stepscope-learner"];
 
 /// Each package of the workspace with those it may see: lower layers never see higher ones.
 const LAYERS: &[(&str, &[&str])] = &[
@@ -15,7 +15,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stepscope-theory", &["stepscope-types"]),
     ("stepscope-report", &["stepscope-types"]),
     ("stepscope", &["stepscope-types", "stepscope-spectral", "stepscope-theory"]),
-    ("stepscope-cli", &["stepscope", "stepscope-report", "stepscope-spectral", "stepscope-theory", "stepscope-types"]),
+    ("stepscope-export", &["stepscope-types"]),
+    ("stepscope-watch", &["stepscope-report", "stepscope-types"]),
+    ("stepscope-learner", &["stepscope", "stepscope-export", "stepscope-types"]),
+    (
+        "stepscope-cli",
+        &[
+            "stepscope",
+            "stepscope-export",
+            "stepscope-report",
+            "stepscope-spectral",
+            "stepscope-theory",
+            "stepscope-types",
+            "stepscope-watch",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
@@ -114,8 +128,9 @@ fn burn_in_one_crate(tree: &Tree) -> Vec<Finding> {
     let is_burn = |name: &str| name == "burn" || name.starts_with("burn-") || name.starts_with("burn_");
     over_dependencies(tree, |member, dependency| {
         let names_burn = is_burn(&dependency.key) || is_burn(&dependency.package);
-        (names_burn && member.name != BURN_CRATE)
-            .then(|| format!("{} depends on `{}`, only {BURN_CRATE} may", member.name, dependency.package))
+        (names_burn && !BURN_CRATES.contains(&member.name.as_str())).then(|| {
+            format!("{} depends on `{}`, only {} may", member.name, dependency.package, BURN_CRATES.join(" and "))
+        })
     })
 }
 

@@ -10,12 +10,16 @@
 //! Reading a file, and refusing an unknown key with the nearest known one, is `stepscope::spec`'s work.
 
 mod choices;
+mod measure;
+mod model;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use choices::{Activation, Initializer, LearningRateSpec, ModelKind, Precision, Sampling};
+pub use measure::MeasureSpec;
+pub use model::ModelSpec;
 
 use crate::{BatchSize, LearningRate, Momentum, Seeds, TrainingDuration};
 
@@ -67,27 +71,6 @@ pub struct DataSpec {
     pub test_examples: Option<u64>,
 }
 
-/// The network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ModelSpec {
-    /// The architecture.
-    pub kind: ModelKind,
-    /// Widths of the hidden layers; for `mlp` only, where the default is `[128, 64]`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(inner(range(min = 1, max = 1048576)))]
-    pub hidden: Option<Vec<u64>>,
-    /// The nonlinearity after every hidden layer.
-    pub activation: Activation,
-    /// The law of the initial weights.
-    pub init: Initializer,
-    /// Factor on the initial weights. Below 1 lowers the initial sharpness.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub init_scale: f64,
-    /// Floating-point numbers of weights and activations.
-    pub precision: Precision,
-}
-
 /// Length and batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -132,30 +115,6 @@ pub struct LineSearchSpec {
     pub max_learning_rate: LearningRate,
 }
 
-/// What is measured along the run, and how often.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct MeasureSpec {
-    /// Whether anything beside the mini-batch loss is measured.
-    pub enabled: bool,
-    /// Time between two readings.
-    pub every: TrainingDuration,
-    /// Training examples that curvature is measured on: a fixed subset, drawn once.
-    #[schemars(range(min = 1))]
-    pub examples: u64,
-    /// Most Hessian products a reading may spend.
-    #[schemars(range(min = 2))]
-    pub max_products: u64,
-    /// Residual, relative to the eigenvalue, at which a reading stops.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub tolerance: f64,
-    /// Mini-batch gradients that the noise scale is estimated from.
-    #[schemars(range(min = 8))]
-    pub noise_batches: u64,
-    /// Size of those mini-batches, whatever the training batch size is.
-    pub noise_batch_size: BatchSize,
-}
-
 /// Averages of the weights over the last part of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -190,26 +149,6 @@ impl Default for DataSpec {
     }
 }
 
-impl Default for ModelSpec {
-    fn default() -> Self {
-        Self {
-            kind: ModelKind::Mlp,
-            hidden: None,
-            activation: Activation::Relu,
-            init: Initializer::GlorotUniform,
-            init_scale: 1.0,
-            precision: Precision::F32,
-        }
-    }
-}
-
-impl ModelSpec {
-    /// Widths of the MLP's hidden layers.
-    pub fn hidden_widths(&self) -> Vec<u64> {
-        self.hidden.clone().unwrap_or_else(|| vec![128, 64])
-    }
-}
-
 /// The literals below are checked by the test `defaults_are_valid`.
 fn batch_size(value: u64) -> BatchSize {
     BatchSize::new(value).unwrap_or_else(|_| unreachable!("a literal above 0"))
@@ -238,20 +177,6 @@ impl Default for LineSearchSpec {
             history: 20,
             initial_learning_rate: learning_rate(0.01),
             max_learning_rate: learning_rate(10.0),
-        }
-    }
-}
-
-impl Default for MeasureSpec {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            every: TrainingDuration::Fraction(0.05),
-            examples: 1024,
-            max_products: 20,
-            tolerance: 0.01,
-            noise_batches: 64,
-            noise_batch_size: batch_size(32),
         }
     }
 }

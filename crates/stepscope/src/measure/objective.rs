@@ -35,6 +35,12 @@ impl Objective {
         Self::with_micro_batch_size(split, shape, indices, device, dtype, Self::MICRO_BATCH_SIZE)
     }
 
+    /// Every example of `split`.
+    pub fn whole(split: &Split, shape: [usize; 3], device: &Device, dtype: DType) -> Self {
+        let indices: Vec<u32> = (0..split.num_examples() as u32).collect();
+        Self::new(split, shape, &indices, device, dtype)
+    }
+
     /// As [`Objective::new`], with another micro-batch size (at least 1).
     pub fn with_micro_batch_size(
         split: &Split,

@@ -4,7 +4,7 @@ use burn::Tensor;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Device, Gradients, TensorData};
 
-use super::Pass;
+use super::{ParamTensors, Pass};
 
 /// Where every parameter of a network stands in one flat vector, in the order in which Burn visits the module.
 ///
@@ -65,6 +65,18 @@ impl ParamLayout {
         let mut visitor = TakeGradient { out: Vec::with_capacity(self.num_params), gradients };
         module.visit(&mut visitor);
         visitor.out
+    }
+
+    /// A vector in weight space on the host; parameters it leaves out are zeros.
+    pub fn vector(&self, params: &ParamTensors) -> Vec<f64> {
+        let mut out = Vec::with_capacity(self.num_params);
+        for entry in &self.entries {
+            match params.get(entry.id) {
+                Some(tensor) => extend(&mut out, tensor.clone()),
+                None => out.resize(out.len() + entry.len, 0.0),
+            }
+        }
+        out
     }
 
     /// A forward pass along `direction`, rounded to the network's precision.

@@ -4,6 +4,7 @@ mod averaging;
 mod divergence;
 mod event;
 mod plan;
+mod probes;
 mod run;
 mod run_loop;
 mod schedule;

@@ -1,18 +1,17 @@
 //! A run from its specification: the pieces put together.
 
-use burn::tensor::{DType, Device};
 use stepscope_spectral::random::RandomStream;
 use stepscope_types::{Manifest, ModelManifest, RunSpec, Seeds, Software};
 use thiserror::Error;
 
 use super::event::Sink;
 use super::plan::{Plan, PlanError};
+use super::probes::RunProbes;
 use super::run_loop::{Outcome, ScheduledProbe, TrainError, TrainingLoop};
-use super::schedule::Due;
 use crate::backend::{BURN_VERSION, Backend};
 use crate::control::{LearningRateSource, Sgd};
-use crate::data::{Dataset, SamplingError, Split, WithReplacement, probe_subset, sampler};
-use crate::measure::{LossProbe, NoiseProbe, Objective, SharpnessProbe};
+use crate::data::{Dataset, SamplingError, WithReplacement, sampler};
+use crate::measure::Objective;
 use crate::models::{Model, ModelError, ParamLayout};
 
 /// A run that could not start or not go on.
@@ -103,32 +102,16 @@ impl<'a> Run<'a> {
     pub fn train(self, extra: Vec<ScheduledProbe<'_, Model>>, sink: &mut dyn Sink) -> Result<Outcome<Model>, RunError> {
         let Self { spec, dataset, backend, plan, network } = self;
         let (num_train, seeds) = (dataset.train.num_examples(), spec.seeds);
-        let (plain, tracked, dtype) = (backend.plain(), backend.tracked(), backend.dtype());
-        let probe_random = |name| RandomStream::named(seeds.probe_seed(), name);
-
-        let mut loss_probe = LossProbe::new(
-            whole(&dataset.train, dataset.shape, &plain, dtype),
-            whole(&dataset.test, dataset.shape, &plain, dtype),
-        );
-        let examples = spec.measure.examples.min(num_train as u64);
-        let subset = probe_subset(num_train, examples, seeds.probe_seed())?;
-        let on_subset = Objective::new(&dataset.train, dataset.shape, &subset, &tracked, dtype);
-        let mut sharpness = SharpnessProbe::new(on_subset, &spec.measure, probe_random("sharpness"));
-        let mut noise = NoiseProbe::new(dataset, &spec.measure, tracked.clone(), dtype, probe_random("gradient noise"));
-        let due = || Due::Every(plan.measure_every);
-        let mut probes: Vec<ScheduledProbe<'_, Model>> = Vec::new();
-        if spec.measure.enabled {
-            probes.push(ScheduledProbe { probe: &mut loss_probe, due: due() });
-            probes.push(ScheduledProbe { probe: &mut sharpness, due: due() });
-            probes.push(ScheduledProbe { probe: &mut noise, due: due() });
-        }
+        let (plain, dtype) = (backend.plain(), backend.dtype());
+        let mut own = RunProbes::new(spec, dataset, &backend)?;
+        let mut probes = own.scheduled(&plan);
         // Field by field, so that the longer borrow of the caller's probes may shrink to that of the ones above.
         probes.extend(extra.into_iter().map(|ScheduledProbe { probe, due }| ScheduledProbe { probe, due }));
 
         let batch_size = spec.train.batch_size;
         let training_loop = TrainingLoop {
             dataset,
-            device: tracked,
+            device: backend.tracked(),
             dtype,
             plan,
             sampler: sampler(spec.train.sampling, num_train, batch_size, seeds.data_seed())?,
@@ -137,16 +120,10 @@ impl<'a> Run<'a> {
             optimizer: Sgd::new(spec.optimizer.momentum),
             learning_rate: LearningRateSource::new(spec, plan.line_search_every),
             probes,
-            average_test: spec.average.enabled.then(|| whole(&dataset.test, dataset.shape, &plain, dtype)),
+            average_test: spec.average.enabled.then(|| Objective::whole(&dataset.test, dataset.shape, &plain, dtype)),
         };
         Ok(training_loop.run(network, sink)?)
     }
-}
-
-/// Every example of a split.
-fn whole(split: &Split, shape: [usize; 3], device: &Device, dtype: DType) -> Objective {
-    let indices: Vec<u32> = (0..split.num_examples() as u32).collect();
-    Objective::new(split, shape, &indices, device, dtype)
 }
 
 /// The network in a line: `mlp 64-128-64-10 relu`.
