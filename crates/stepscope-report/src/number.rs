@@ -108,6 +108,27 @@ pub fn reading(name: &str, value: f64, error: Option<Uncertainty>) -> String {
     }
 }
 
+/// A stretch of time, to two units: `42 s`, `3 min 20 s`, `5 h 12 min`, `2 d 3 h`.
+///
+/// ```
+/// use stepscope_report::number::duration;
+/// assert_eq!((duration(0.4), duration(200.0), duration(18_730.0)), ("0.4 s".into(), "3 min 20 s".into(), "5 h 12 min".into()));
+/// ```
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return "?".to_owned();
+    }
+    let whole = seconds.round() as u64;
+    let (minutes, hours) = (whole / 60, whole / 3600);
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{minutes} min {} s", whole % 60),
+        3600..86_400 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{} d {} h", hours / 24, hours % 24),
+    }
+}
+
 /// A whole number with its thousands apart.
 ///
 /// ```
