@@ -10,6 +10,7 @@ use stepscope_types::{Estimate, Mode, Reading, Uncertainty};
 use super::objective::Objective;
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::student::student_quantile_95;
+use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Dataset;
 use crate::models::Network;
 
@@ -199,6 +200,16 @@ impl<N: Network> Probe<N> for NoiseProbe<'_> {
                 estimate(noise.covariance_trace, quantity::NOISE_TRACE.unit, trace_error),
             ),
         ])
+    }
+}
+
+impl Stateful for NoiseProbe<'_> {
+    fn save_state(&self, state: &mut State) {
+        state.nest("random", &self.random);
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        state.restore("random", &mut self.random)
     }
 }
 
