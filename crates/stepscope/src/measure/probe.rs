@@ -5,7 +5,7 @@ use stepscope_types::quantity::Quantity;
 use stepscope_types::{Reading, Step};
 use thiserror::Error;
 
-use super::curvature::ProductError;
+use super::operators::ProductError;
 use crate::models::ParamLayout;
 
 /// A measurement that plugs into the training loop.
@@ -60,4 +60,7 @@ pub enum ProbeError {
     /// The Krylov iteration could not go on.
     #[error("the sharpness probe stopped: {0}")]
     Lanczos(#[from] LanczosError<ProductError>),
+    /// A gradient or product could not be formed.
+    #[error(transparent)]
+    Product(#[from] ProductError),
 }
