@@ -11,6 +11,7 @@ use super::objective::Objective;
 use super::operators::ProductError;
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::student::student_quantile_95;
+use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Dataset;
 use crate::models::Network;
 
@@ -203,6 +204,16 @@ impl<N: Network> Probe<N> for NoiseProbe<'_> {
                 estimate(noise.covariance_trace, quantity::NOISE_TRACE.unit, trace_error),
             ),
         ])
+    }
+}
+
+impl Stateful for NoiseProbe<'_> {
+    fn save_state(&self, state: &mut State) {
+        state.nest("random", &self.random);
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        state.restore("random", &mut self.random)
     }
 }
 

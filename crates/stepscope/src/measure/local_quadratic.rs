@@ -10,6 +10,7 @@ use super::objective::Objective;
 use super::operators::{Curvature, CurvatureOperator};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use crate::backend::Backend;
+use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Dataset;
 use crate::models::Network;
 
@@ -84,6 +85,28 @@ impl<N: Network> Probe<N> for LocalQuadraticProbe<'_> {
         let along_noise = mean_measure(&mut operator, &deviations, self.num_products, share)?;
         self.measured.push((at.step, MeasuredQuadratic::new(loss, along_gradient, along_noise)));
         Ok(Vec::new())
+    }
+}
+
+impl Stateful for LocalQuadraticProbe<'_> {
+    fn save_state(&self, state: &mut State) {
+        state.nest("noise", &self.noise);
+        let measured: Vec<(Step, f64, &Spectrum, &Spectrum)> = self
+            .measured
+            .iter()
+            .map(|(step, quadratic)| (*step, quadratic.loss(), quadratic.gradient(), quadratic.noise()))
+            .collect();
+        state.put("measured", &measured);
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        state.restore("noise", &mut self.noise)?;
+        let measured: Vec<(Step, f64, Spectrum, Spectrum)> = state.get("measured")?;
+        self.measured = measured
+            .into_iter()
+            .map(|(step, loss, gradient, noise)| (step, MeasuredQuadratic::new(loss, gradient, noise)))
+            .collect();
+        Ok(())
     }
 }
 

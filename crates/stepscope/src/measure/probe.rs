@@ -6,14 +6,16 @@ use stepscope_types::{Reading, Step};
 use thiserror::Error;
 
 use super::operators::ProductError;
+use crate::checkpoint::Stateful;
 use crate::models::ParamLayout;
 
 /// A measurement that plugs into the training loop.
 ///
 /// The network is borrowed and comes back untouched: parameters, normalisation statistics, the run's random
 /// streams and the optimizer's state are bit-identical before and after (a test holds every probe to it). What a
-/// probe draws, it draws from its own stream; what it remembers (a warm start) is its own state.
-pub trait Probe<N> {
+/// probe draws, it draws from its own stream; what it remembers (a warm start) is its own state, which goes into every
+/// checkpoint.
+pub trait Probe<N>: Stateful {
     /// Name of the probe in messages and cost tables.
     fn name(&self) -> &'static str;
 

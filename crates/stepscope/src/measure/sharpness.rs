@@ -9,6 +9,7 @@ use stepscope_types::{Estimate, Mode, Uncertainty};
 use super::objective::Objective;
 use super::operators::{Curvature, CurvatureOperator};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
+use crate::checkpoint::{State, StateError, Stateful};
 use crate::models::Network;
 
 /// λ₁(H) by Lanczos on a fixed subset of the training set, with its Ritz residual; η λ₁; the gradient norm.
@@ -81,5 +82,20 @@ impl<N: Network> Probe<N> for SharpnessProbe {
             self.warm_start = Some(top.eigenvector);
         }
         Ok(measured)
+    }
+}
+
+impl Stateful for SharpnessProbe {
+    fn save_state(&self, state: &mut State) {
+        state.nest("random", &self.random);
+        if let Some(eigenvector) = &self.warm_start {
+            state.put_vector("warm_start", eigenvector.clone());
+        }
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        state.restore("random", &mut self.random)?;
+        self.warm_start = state.vector_of_any_length("warm_start").ok().map(<[f64]>::to_vec);
+        Ok(())
     }
 }

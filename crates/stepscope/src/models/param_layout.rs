@@ -84,6 +84,18 @@ impl ParamLayout {
         out
     }
 
+    /// A vector in weight space from the host, on the network's device in its precision.
+    ///
+    /// `vector` has [`ParamLayout::num_params`] entries.
+    pub fn tensors(&self, vector: &[f64]) -> ParamTensors {
+        let parts = self.entries.iter().filter_map(|entry| {
+            let (device, dtype) = self.home.as_ref()?;
+            let part = vector.get(entry.offset..entry.offset + entry.len)?;
+            Some((entry.id, tensor(part, &device.clone().inner(), *dtype)))
+        });
+        parts.collect()
+    }
+
     /// A forward pass along `direction`, rounded to the network's precision.
     ///
     /// `direction` has [`ParamLayout::num_params`] entries.
