@@ -57,11 +57,14 @@ impl Access {
             },
             Self::Token(token) => {
                 let is_it = |given: &str| constant_time_eq(given.as_bytes(), token.as_bytes());
-                let cookies = shown.cookies.unwrap_or_default().split(';').filter_map(|pair| pair.trim().split_once('='));
+                let cookies =
+                    shown.cookies.unwrap_or_default().split(';').filter_map(|pair| pair.trim().split_once('='));
                 let bearer = shown.authorization.and_then(|text| text.strip_prefix("Bearer "));
                 if shown.token.is_some_and(is_it) {
                     Verdict::MoveToCookie
-                } else if cookies.filter(|(name, _)| *name == COOKIE).any(|(_, value)| is_it(value)) || bearer.is_some_and(is_it) {
+                } else if cookies.filter(|(name, _)| *name == COOKIE).any(|(_, value)| is_it(value))
+                    || bearer.is_some_and(is_it)
+                {
                     Verdict::Granted
                 } else {
                     Verdict::NoToken
@@ -118,11 +121,22 @@ mod tests {
         for host in ["127.0.0.1:7117", "localhost:7117", "LOCALHOST:7117", "[::1]:7117"] {
             assert_eq!(judge(Some(host)), Verdict::Granted, "{host}");
         }
-        for host in ["evil.example:7117", "127.0.0.1", "127.0.0.1:80", "localhost.evil.example:7117", "localhost:7117:1", "", "::1"] {
+        for host in [
+            "evil.example:7117",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "localhost.evil.example:7117",
+            "localhost:7117:1",
+            "",
+            "::1",
+        ] {
             assert_eq!(judge(Some(host)), Verdict::WrongHost, "{host}");
         }
         assert_eq!(judge(None), Verdict::WrongHost);
-        assert_eq!(Access::Loopback { port: 80 }.judge(&Credentials { host: Some("[::1]"), ..Credentials::default() }), Verdict::Granted);
+        assert_eq!(
+            Access::Loopback { port: 80 }.judge(&Credentials { host: Some("[::1]"), ..Credentials::default() }),
+            Verdict::Granted
+        );
     }
 
     #[test]
@@ -138,7 +152,10 @@ mod tests {
         let short = &token[..31];
         let long = format!("{token}0");
         for wrong in ["", short, &long, "x"] {
-            assert_eq!(access.judge(&Credentials { token: Some(wrong), host: Some("127.0.0.1:7117"), ..none() }), Verdict::NoToken);
+            assert_eq!(
+                access.judge(&Credentials { token: Some(wrong), host: Some("127.0.0.1:7117"), ..none() }),
+                Verdict::NoToken
+            );
             let cookie = format!("{COOKIE}={wrong}");
             assert_eq!(access.judge(&Credentials { cookies: Some(&cookie), ..none() }), Verdict::NoToken);
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -169,7 +169,11 @@ impl Shared {
             (source.runs(), self.version(), source.title(), source.problems().to_vec())
         };
         let advice = advise(&runs);
-        let page = Page::new(title).story(story(advice.story, &runs, &problems)).runs(&runs).references(advice.references).live();
+        let page = Page::new(title)
+            .story(story(advice.story, &runs, &problems))
+            .runs(&runs)
+            .references(advice.references)
+            .live();
         let text = make(&page, &version);
         self.cost.store(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         text
@@ -178,7 +182,11 @@ impl Shared {
 
 /// The words of the report, after what cannot be read.
 fn story(advised: Story, runs: &[Run], problems: &[String]) -> Story {
-    let headline = if runs.is_empty() { "No run yet: this page shows the first one as soon as it begins.".to_owned() } else { advised.headline };
+    let headline = if runs.is_empty() {
+        "No run yet: this page shows the first one as soon as it begins.".to_owned()
+    } else {
+        advised.headline
+    };
     let problems = problems.iter().map(|problem| format!("Not shown: {problem}")).collect::<Vec<_>>();
     Story { headline, paragraphs: [problems, advised.paragraphs].concat(), table: advised.table }
 }
@@ -204,6 +212,18 @@ const HEADERS: [(HeaderName, &str); 5] = [
 
 /// Lets in who may see the page.
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let refused = refusal(&shared.access, &request);
+    let mut response = match refused {
+        None => next.run(request).await,
+        Some(refused) => refused,
+    };
+    let headers = HEADERS.into_iter().map(|(name, value)| (name, header::HeaderValue::from_static(value)));
+    response.headers_mut().extend(headers);
+    response
+}
+
+/// What is answered instead of the page; nothing where the request is granted.
+fn refusal(access: &Access, request: &Request) -> Option<Response> {
     let text = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     let pairs = request.uri().query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     let shown = Credentials {
@@ -212,27 +232,26 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         authorization: text(header::AUTHORIZATION),
         token: pairs.filter(|(name, _)| *name == "token").map(|(_, value)| value).next_back(),
     };
-    let mut response = match shared.access.judge(&shown) {
-        Verdict::Granted => next.run(request).await,
+    match access.judge(&shown) {
+        Verdict::Granted => None,
         Verdict::MoveToCookie => {
             let token = shown.token.unwrap_or_default();
             let cookie = format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/");
-            ([(header::SET_COOKIE, cookie)], Redirect::to(request.uri().path())).into_response()
+            Some(([(header::SET_COOKIE, cookie)], Redirect::to(request.uri().path())).into_response())
         }
-        Verdict::WrongHost => {
-            (StatusCode::FORBIDDEN, "This page is for its own machine: ask for it as 127.0.0.1 or localhost.\n").into_response()
-        }
-        Verdict::NoToken => {
-            (StatusCode::UNAUTHORIZED, "This page needs its token: open the address that stepscope watch printed.\n").into_response()
-        }
-    };
-    let headers: HeaderMap = HEADERS.into_iter().map(|(name, value)| (name, header::HeaderValue::from_static(value))).collect();
-    response.headers_mut().extend(headers);
-    response
+        Verdict::WrongHost => Some((StatusCode::FORBIDDEN, WRONG_HOST).into_response()),
+        Verdict::NoToken => Some((StatusCode::UNAUTHORIZED, NO_TOKEN).into_response()),
+    }
 }
 
+const WRONG_HOST: &str = "This page is for its own machine: ask for it as 127.0.0.1 or localhost.\n";
+const NO_TOKEN: &str = "This page needs its token: open the address that stepscope watch printed.\n";
+
 /// Makes a text on a thread where computing may take its time.
-async fn made(shared: Arc<Shared>, make: impl FnOnce(&Page, &str) -> String + Send + 'static) -> Result<String, StatusCode> {
+async fn made(
+    shared: Arc<Shared>,
+    make: impl FnOnce(&Page, &str) -> String + Send + 'static,
+) -> Result<String, StatusCode> {
     tokio::task::spawn_blocking(move || shared.make(make)).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 

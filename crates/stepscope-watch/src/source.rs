@@ -60,7 +60,9 @@ impl Source {
     pub(crate) fn title(&self) -> String {
         let name = |path: &Path| path.file_name().map(|name| name.display().to_string());
         let first = self.folders.first();
-        first.and_then(|path| name(&path.canonicalize().ok()?).or_else(|| name(path))).unwrap_or_else(|| "runs".to_owned())
+        first
+            .and_then(|path| name(&path.canonicalize().ok()?).or_else(|| name(path)))
+            .unwrap_or_else(|| "runs".to_owned())
     }
 }
 

@@ -5,6 +5,7 @@ mod predict;
 pub(crate) mod report;
 mod spec;
 mod train;
+mod watch;
 
 use std::io::Write;
 use std::path::Path;
@@ -22,6 +23,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Train(arguments) => train::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Watch(arguments) => watch::run(arguments),
         Command::Data { command: DataCommand::List { format } } => data::list(format),
         Command::Data { command: DataCommand::Fetch(arguments) } => data::fetch(&arguments),
         Command::Spec(arguments) => spec::run(&arguments),

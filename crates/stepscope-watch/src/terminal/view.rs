@@ -88,7 +88,8 @@ impl View {
         };
         let is_narrow = body.width < 90;
         let sides = if is_narrow {
-            Layout::vertical([Constraint::Fill(1), Constraint::Length(table_height(run).min(body.height / 2))]).split(body)
+            Layout::vertical([Constraint::Fill(1), Constraint::Length(table_height(run).min(body.height / 2))])
+                .split(body)
         } else {
             Layout::horizontal([Constraint::Fill(1), Constraint::Length(52)]).split(body)
         };
@@ -108,7 +109,8 @@ impl View {
         order.push(self.selected);
         let curve = |index: usize| {
             let run = self.runs.get(index)?;
-            let series = quantities.iter().map(|quantity| run.series(quantity.name)).find(|series| series.first().is_some())?;
+            let series =
+                quantities.iter().map(|quantity| run.series(quantity.name)).find(|series| series.first().is_some())?;
             Some(Curve { name: printable(run.name()), colour: self.colour(index), points: points(series) })
         };
         order.into_iter().filter_map(curve).collect()
@@ -133,11 +135,16 @@ impl View {
 
     fn draw_run(&self, frame: &mut Frame, area: Rect, run: &Run) {
         let name = format!(" {} ({} of {}) ", printable(run.name()), self.selected + 1, self.runs.len());
-        let block = Block::bordered().border_style(Style::new().dim()).title(Span::from(name).fg(self.colour(self.selected)));
+        let block =
+            Block::bordered().border_style(Style::new().dim()).title(Span::from(name).fg(self.colour(self.selected)));
         let inner = block.inner(area);
         frame.render_widget(block, area);
-        let [bar, _, table] = Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(inner);
-        let gauge = Gauge::default().ratio(run.progress()).label(progress(run)).gauge_style(Style::new().fg(Color::Cyan).bg(Color::DarkGray));
+        let [bar, _, table] =
+            Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(inner);
+        let gauge = Gauge::default()
+            .ratio(run.progress())
+            .label(progress(run))
+            .gauge_style(Style::new().fg(Color::Cyan).bg(Color::DarkGray));
         frame.render_widget(gauge, bar);
         frame.render_widget(Table::new(rows(run), [Constraint::Fill(1), Constraint::Length(24)]), table);
     }
@@ -211,7 +218,8 @@ fn draw_chart(frame: &mut Frame, area: Rect, title: &str, curves: &[Curve], limi
         if curves.len() > 1 { named.name(curve.name.clone()) } else { named }
     }));
     let value = |value: f64| number::significant(if log { 10f64.powf(value) } else { value });
-    let axis = |bounds: [f64; 2], labels: Vec<String>| Axis::default().bounds(bounds).labels(labels).style(Style::new().dim());
+    let axis =
+        |bounds: [f64; 2], labels: Vec<String>| Axis::default().bounds(bounds).labels(labels).style(Style::new().dim());
     let steps = x.map(|step| number::count(step.max(0.0) as u64));
     let values = vec![value(y[0]), value(f64::midpoint(y[0], y[1])), value(y[1])];
     let chart = Chart::new(datasets).block(block).x_axis(axis(x, steps.into())).y_axis(axis(y, values));
@@ -245,7 +253,15 @@ mod tests {
         let mut view = View::new("quickstart".to_owned(), runs());
         view.select(1);
         let screen = drawn(&view, 140, 40);
-        for text in ["quickstart", "rate 0.08 (2 of 4)", "finished at step 1500", "Training loss, logarithmic", "the limit is 2", "Gradient noise scale", "1500"] {
+        for text in [
+            "quickstart",
+            "rate 0.08 (2 of 4)",
+            "finished at step 1500",
+            "Training loss, logarithmic",
+            "the limit is 2",
+            "Gradient noise scale",
+            "1500",
+        ] {
             assert!(screen.contains(text), "{text} is missing in\n{screen}");
         }
         let num_dots = screen.chars().filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count();
@@ -294,7 +310,8 @@ mod tests {
             assert_eq!(drawn(&view, 140, 40).contains("logarithmic"), log);
             view.toggle_log();
         }
-        let zero = Run::from_records(synthetic::manifest("zero", 0.1), [synthetic::loss(0, 0.0), synthetic::loss(1, 0.0)]);
+        let zero =
+            Run::from_records(synthetic::manifest("zero", 0.1), [synthetic::loss(0, 0.0), synthetic::loss(1, 0.0)]);
         assert!(!drawn(&View::new("x".to_owned(), vec![zero]), 100, 30).contains("logarithmic"), "0 has no logarithm");
     }
 }
