@@ -11,6 +11,7 @@
 
 mod checkpoint;
 mod choices;
+mod data;
 mod measure;
 mod model;
 
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 pub use checkpoint::CheckpointSpec;
 pub use choices::{Activation, Initializer, LearningRateSpec, ModelKind, Precision, Sampling};
+pub use data::{AugmentSpec, DataSpec};
 pub use measure::MeasureSpec;
 pub use model::ModelSpec;
 
@@ -58,22 +60,6 @@ pub struct RunSpec {
     /// The random streams.
     #[serde(default)]
     pub seeds: Seeds,
-}
-
-/// The data set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct DataSpec {
-    /// An embedded data set (`optdigits`, `fashion14`) or a folder with the four IDX files of MNIST's layout.
-    pub name: String,
-    /// Use only the first so many training examples.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub train_examples: Option<u64>,
-    /// Use only the first so many test examples.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub test_examples: Option<u64>,
 }
 
 /// Length and batches.
@@ -146,12 +132,6 @@ pub struct InvalidSpec {
 
 fn default_name() -> String {
     "run".to_owned()
-}
-
-impl Default for DataSpec {
-    fn default() -> Self {
-        Self { name: "optdigits".to_owned(), train_examples: None, test_examples: None }
-    }
 }
 
 /// The literals below are checked by the test `defaults_are_valid`.
@@ -243,11 +223,7 @@ impl RunSpec {
         at_least("measure.max_products", self.measure.max_products, 2)?;
         at_least("checkpoint.keep", self.checkpoint.keep, 2)?;
         at_least("measure.noise_batches", self.measure.noise_batches, 8)?;
-        for (key, count) in
-            [("data.train_examples", self.data.train_examples), ("data.test_examples", self.data.test_examples)]
-        {
-            at_least(key, count.unwrap_or(1), 1)?;
-        }
+        self.data.validate()?;
         if let Some(hidden) = &self.model.hidden {
             require(self.model.kind == ModelKind::Mlp, "model.hidden", || {
                 "widths apply to kind = \"mlp\" only: remove the key, or change model.kind".to_owned()
@@ -296,6 +272,9 @@ mod tests {
         case("measure.noise_batches", |s| s.measure.noise_batches = 2);
         case("checkpoint.keep", |s| s.checkpoint.keep = 1);
         case("data.train_examples", |s| s.data.train_examples = Some(0));
+        case("data.vocabulary", |s| s.data.vocabulary = 2);
+        case("data.sequence_length", |s| s.data.sequence_length = 0);
+        case("data.augment.pad_crop", |s| s.data.augment.pad_crop = 1000);
         for (key, spec) in cases {
             assert_eq!(spec.validate().unwrap_err().key, key);
         }

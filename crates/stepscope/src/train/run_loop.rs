@@ -16,7 +16,7 @@ use super::plan::Plan;
 use super::schedule::Due;
 use crate::checkpoint::{NETWORK, State, StateError};
 use crate::control::{LearningRateSource, Line, Sgd};
-use crate::data::{Batch, Dataset, Sampler};
+use crate::data::{Batch, Dataset, Loader, Sampler};
 use crate::measure::objective::{mean_loss, scalar};
 use crate::measure::{Measured, Objective, Probe, ProbeError, ProbePoint};
 use crate::models::{Network, ParamLayout, ParamTensors, Pass};
@@ -39,8 +39,8 @@ pub struct TrainingLoop<'p, N> {
     pub dtype: DType,
     /// The lengths.
     pub plan: Plan,
-    /// The order of the examples.
-    pub sampler: Box<dyn Sampler>,
+    /// The training batches.
+    pub loader: Loader,
     /// The batches that a measured learning rate is evaluated on.
     pub line_sampler: Box<dyn Sampler>,
     /// The direction.
@@ -172,7 +172,7 @@ impl<N: Network> TrainingLoop<'_, N> {
         sink: &mut dyn Sink,
     ) -> Result<(N, Option<StopReason>), TrainError> {
         let step = now.step;
-        let batch = self.next_batch();
+        let batch = self.loader.next_batch(&self.device, self.dtype);
         let loss = mean_loss(&network, &batch, &Pass::values()).value;
         let batch_loss = scalar(&loss);
         let stop = now.watch.observe(step, batch_loss, self.learning_rate.current());
@@ -230,7 +230,7 @@ impl<N: Network> TrainingLoop<'_, N> {
         let mut state = State::default();
         state.put_network(NETWORK, network);
         state.nest_weights("optimizer", &self.optimizer, layout);
-        state.nest("sampler", self.sampler.as_ref());
+        state.nest("loader", &self.loader);
         state.nest("line_sampler", self.line_sampler.as_ref());
         state.nest("learning_rate", &self.learning_rate);
         for (index, scheduled) in self.probes.iter().enumerate() {
@@ -246,7 +246,7 @@ impl<N: Network> TrainingLoop<'_, N> {
 
     fn load(&mut self, state: &State, now: &mut Progress, layout: &ParamLayout) -> Result<(), StateError> {
         state.restore_weights("optimizer", &mut self.optimizer, layout)?;
-        state.restore("sampler", self.sampler.as_mut())?;
+        state.restore("loader", &mut self.loader)?;
         state.restore("line_sampler", self.line_sampler.as_mut())?;
         state.restore("learning_rate", &mut self.learning_rate)?;
         for (index, scheduled) in self.probes.iter_mut().enumerate() {
@@ -258,11 +258,6 @@ impl<N: Network> TrainingLoop<'_, N> {
         }
         now.last_learning_rate = state.get("last_learning_rate")?;
         Ok(())
-    }
-
-    fn next_batch(&mut self) -> Batch {
-        let indices = self.sampler.next_batch();
-        Batch::gather(&self.dataset.train, self.dataset.shape, indices, &self.device, self.dtype)
     }
 
     fn measure_due(
