@@ -1,6 +1,6 @@
 //! What products with each matrix cost over 2048 examples, in gradients over the same examples, and how much memory.
 //!
-//! `cargo bench --workspace --bench products` (`-- SimpleCNN` for one network) prints medians of ratios over interleaved rounds: every round runs every operation
+//! `cargo bench --workspace --bench products` (`-- SimpleCNN 256` for one network and fewer examples) prints medians of ratios over interleaved rounds: every round runs every operation
 //! once, so that a machine that slows down slows all of them. Memory is the peak of a process that forms one product, above
 //! that of one that forms none.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
@@ -21,8 +21,6 @@ use stepscope::types::spec::{Activation, ModelKind, ModelSpec, Precision};
 // As in the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-const EXAMPLES: usize = 2048;
 
 /// An operation: its name, the matrix (none for a gradient), and whether the network's tangent rules may be used.
 type Operation = (&'static str, Option<Curvature>, bool);
@@ -71,15 +69,15 @@ fn main() {
     if arguments.iter().any(|argument| argument == "--test") {
         return;
     }
-    if let [_, flag, case, operation] = arguments.as_slice()
-        && flag == "--peak"
-    {
-        return print_peak(&CASES[case.parse::<usize>().unwrap()], operation.parse().unwrap());
+    let numbers: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
+    if let ([case, operation, examples], true) = (numbers.as_slice(), arguments.iter().any(|a| a == "--peak")) {
+        return print_peak(&CASES[*case], *operation, *examples);
     }
-    let is_asked_for =
-        |case: &Case| arguments.iter().skip(1).filter(|a| !a.starts_with('-')).all(|a| case.name.contains(a));
+    let examples = numbers.first().copied().unwrap_or(2048);
+    let word = arguments.iter().skip(1).find(|argument| argument.starts_with(char::is_alphabetic));
+    let is_asked_for = |case: &Case| word.is_none_or(|word| case.name.contains(word.as_str()));
     for (index, case) in CASES.iter().enumerate().filter(|(_, case)| is_asked_for(case)) {
-        bench(index, case);
+        bench(index, case, examples);
     }
 }
 
@@ -92,14 +90,14 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(case: &Case) -> Self {
+    fn new(case: &Case, examples: usize) -> Self {
         let hidden = (case.kind == ModelKind::Mlp).then(|| vec![500, 300]);
         // Smooth, so that every operation is defined.
         let spec = ModelSpec { kind: case.kind, hidden, activation: Activation::Tanh, ..ModelSpec::default() };
         let backend = Backend::cpu(Precision::F32);
         let exact = Model::new(&spec, case.shape, 10, RandomStream::new(1, 0), &backend).unwrap();
         let batches: Vec<Batch> =
-            (0..EXAMPLES / case.micro_batch).map(|index| random_batch(&backend, case, index)).collect();
+            (0..examples / case.micro_batch).map(|index| random_batch(&backend, case, index)).collect();
         let layout = ParamLayout::of(&exact);
         let mut v = vec![0.0; layout.num_params()];
         RandomStream::new(3, 0).fill_normal(&mut v);
@@ -123,8 +121,8 @@ impl Subject {
     }
 }
 
-fn bench(index: usize, case: &Case) {
-    let subject = Subject::new(case);
+fn bench(index: usize, case: &Case, examples: usize) {
+    let subject = Subject::new(case, examples);
     // Kinks of max-pooling rule differences of gradients out, and long rounds the calibrations of the others.
     let operations = if case.kind == ModelKind::Mlp { &OPERATIONS[..] } else { &OPERATIONS[..6] };
     let mut runs: Vec<_> = operations.iter().map(|&operation| subject.prepared(operation)).collect();
@@ -137,14 +135,14 @@ fn bench(index: usize, case: &Case) {
         }
     }
     println!(
-        "\n{}, {} parameters, {EXAMPLES} examples in micro-batches of {}, {} interleaved rounds",
+        "\n{}, {} parameters, {examples} examples in micro-batches of {}, {} interleaved rounds",
         case.name,
         subject.layout.num_params(),
         case.micro_batch,
         case.rounds
     );
     println!("{:<34}{:>11}{:>20}{:>18}", "", "median ms", "ratio (quartiles)", "peak MiB (ratio)");
-    let peaks: Vec<f64> = (0..operations.len()).map(|operation| peak_of(index, operation)).collect();
+    let peaks: Vec<f64> = (0..operations.len()).map(|operation| peak_of(index, operation, examples)).collect();
     for (row, (name, ..)) in operations.iter().enumerate() {
         let ratios: Vec<f64> = times[row].iter().zip(&times[0]).map(|(own, gradient)| own / gradient).collect();
         let ([_, median, _], [low, ratio, high]) = (quartiles(&times[row]), quartiles(&ratios));
@@ -155,14 +153,15 @@ fn bench(index: usize, case: &Case) {
 }
 
 /// MiB that a fresh process needs for the operation beyond what it needs for the subject alone.
-fn peak_of(case: usize, operation: usize) -> f64 {
-    let arguments = ["--peak".to_owned(), case.to_string(), operation.to_string()];
-    let output = std::process::Command::new(std::env::current_exe().unwrap()).args(arguments).output().unwrap();
+fn peak_of(case: usize, operation: usize, examples: usize) -> f64 {
+    let numbers = [case, operation, examples].map(|number| number.to_string());
+    let output =
+        std::process::Command::new(std::env::current_exe().unwrap()).arg("--peak").args(numbers).output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap_or(f64::NAN)
 }
 
-fn print_peak(case: &Case, operation: usize) {
-    let subject = Subject::new(case);
+fn print_peak(case: &Case, operation: usize, examples: usize) {
+    let subject = Subject::new(case, examples);
     let before = peak_resident();
     subject.prepared(OPERATIONS[operation])();
     println!("{}", (peak_resident() - before) / 1024.0);
