@@ -79,6 +79,12 @@ impl Sink for ProgressSink {
         }
         match event {
             Event::RunStarted { num_steps, .. } => self.bar.set_length(*num_steps),
+            Event::RunResumed { step, num_steps, .. } => {
+                self.bar.set_length(*num_steps);
+                self.bar.set_position(step.0);
+                self.bar.reset_eta();
+            }
+            Event::Checkpoint(_) => {}
             Event::StepTaken { batch_loss, .. } => {
                 self.latest.take(batch_loss);
                 self.bar.set_position(batch_loss.step.0 + 1);

@@ -196,7 +196,6 @@ class Panel {
     this.chart = new uPlot(this.options(), [this.window(), [null, null]], this.plot);
     this.dots = [];
     this.setWindow();
-    this.remark();
     this.read();
   }
 
@@ -236,6 +235,7 @@ class Panel {
       hooks: {
         drawAxes: [(chart) => {
           new Drawing(this, chart).all();
+          this.remark();
           this.drawn = this.curves.filter((curve) => curve.y.some((y) => y != null)).length;
           page.report();
         }],
@@ -339,7 +339,7 @@ class Panel {
       const reason = curve.unresolved?.[source] ?? "no value";
       return [element("small", { title: reason }, `unresolved: ${reason}`)];
     }
-    const text = reading(this.spec, curve.value[source], curve.low?.[index], curve.high?.[index]);
+    const text = reading(this.spec, curve.value[source], curve.low?.[index], curve.high?.[index], curve.look.role === "pool");
     return at != null && at !== x ? [element("small", {}, `at ${Number(x.toPrecision(6))}: `), text] : [text];
   }
 

@@ -49,9 +49,9 @@ pub fn advise(runs: &[Run]) -> Advice {
     main.extend(best.map(|best| others(&trained, best)).unwrap_or_default());
     let further = [best_fixed.or(best).and_then(|best| noise_and_averages(&best.summary)), forecast_quality(runs)];
     let main = (!main.is_empty()).then(|| main.join(" "));
-    let nothing = best
-        .is_none()
-        .then(|| trained.iter().filter_map(|one| without_best(&one.summary)).collect::<Vec<_>>().join(" "));
+    let nothing = best.is_none().then(|| {
+        trained.iter().take(MOST_TOLD).filter_map(|one| without_best(&one.summary)).collect::<Vec<_>>().join(" ")
+    });
     let nothing = nothing.filter(|text| !text.is_empty());
     for paragraph in main.into_iter().chain(nothing).chain(further.into_iter().flatten()) {
         story = story.paragraph(paragraph);
@@ -323,7 +323,7 @@ fn noise_and_averages(best: &RunSummary) -> Option<String> {
                 (true, true) => "lowered the test loss by",
                 (true, false) => "raised the test loss by",
             };
-            Some(format!("{average} of the weights {verb} {}", Number { value: gain.value.abs(), ..gain }.text()))
+            Some(format!("{average} of the weights {verb} {}", gain.size().text()))
         })
         .collect();
     let noise = best.noise_scale.map(|scale| {

@@ -25,11 +25,13 @@ fn shown(panel: &str) -> String {
 /// Expectation and cost of a browser are shared by the tests: starting one takes seconds.
 #[test]
 fn the_live_page_in_a_browser() {
-    let Some(browser) = Browser::start() else { return };
+    let Some(browser) = Browser::start() else { return println!("skipped: no chromium with chromedriver") };
     curves_are_drawn_and_can_be_read_with_mouse_and_keyboard(&browser);
-    a_new_reading_arrives_within_a_second_and_leaves_zoom_and_choice_alone(&browser);
+    let quickest = a_new_reading_arrives_within_a_second_and_leaves_zoom_and_choice_alone(&browser);
+    println!("a reading was on the page {quickest:?} after it was written");
     the_page_survives_a_restart_of_the_server(&browser);
     a_hostile_name_is_text_also_when_it_arrives_late(&browser);
+    seeds_are_pooled_and_an_explosion_is_cut_until_asked_for(&browser);
 }
 
 fn curves_are_drawn_and_can_be_read_with_mouse_and_keyboard(browser: &Browser) {
@@ -79,7 +81,7 @@ fn curves_are_drawn_and_can_be_read_with_mouse_and_keyboard(browser: &Browser) {
     assert_eq!(browser.errors(), [""; 0]);
 }
 
-fn a_new_reading_arrives_within_a_second_and_leaves_zoom_and_choice_alone(browser: &Browser) {
+fn a_new_reading_arrives_within_a_second_and_leaves_zoom_and_choice_alone(browser: &Browser) -> Duration {
     let runs = Runs::new();
     let records = runs.begin("run", &synthetic::manifest("growing", 0.1));
     append(&records, &(0..40).map(|step| synthetic::loss(step, 4.0 - 0.05 * step as f64)).collect::<Vec<_>>());
@@ -102,7 +104,6 @@ fn a_new_reading_arrives_within_a_second_and_leaves_zoom_and_choice_alone(browse
         quickest = quickest.min(begun.elapsed());
     }
     assert!(quickest < Duration::from_secs(1), "{quickest:?}");
-    println!("a reading was on the page {quickest:?} after it was written");
     assert_eq!(browser.text(&format!("{log}.getAttribute('aria-pressed')")), "true");
     assert_eq!(
         browser.value(
@@ -111,6 +112,7 @@ fn a_new_reading_arrives_within_a_second_and_leaves_zoom_and_choice_alone(browse
         false
     );
     assert_eq!(browser.errors(), [""; 0]);
+    quickest
 }
 
 fn the_page_survives_a_restart_of_the_server(browser: &Browser) {
@@ -157,6 +159,42 @@ fn a_hostile_name_is_text_also_when_it_arrives_late(browser: &Browser) {
     assert_eq!(browser.value("window.pwned ?? null"), serde_json::Value::Null);
     assert_eq!(browser.value("document.querySelectorAll('img').length"), 0);
     assert!(browser.text("document.body.innerText").contains(HOSTILE), "the name is shown as it is");
+    assert_eq!(browser.errors(), [""; 0]);
+}
+
+fn seeds_are_pooled_and_an_explosion_is_cut_until_asked_for(browser: &Browser) {
+    let runs = Runs::new();
+    let fall = |seed: u64, step: u64| (2.3 + 0.1 * seed as f64) / (step + 1) as f64;
+    for seed in 0..3 {
+        let mut manifest = synthetic::manifest(&format!("calm-{seed}"), 0.1);
+        manifest.spec.seeds = stepscope_types::Seeds::from_root(seed);
+        let records: Vec<_> = (0..30).map(|step| synthetic::loss(step, fall(seed, step))).collect();
+        append(&runs.begin(&format!("calm-{seed}"), &manifest), &records);
+    }
+    let exploding: Vec<_> = (0..12).map(|step| synthetic::loss(step, 2.3 * (4.0 * step as f64).exp())).collect();
+    append(&runs.begin("exploding", &synthetic::manifest("exploding", 3.0)), &exploding);
+    browser.open(&serve(options(&runs)));
+    browser.wait(UP_TO_DATE, PATIENCE);
+    let names = "[...document.querySelectorAll('[data-name=\"train/loss\"] .curves .name')].map((name) => name.textContent).join(', ')";
+    assert_eq!(browser.text(names), "calm (3 seeds), exploding");
+    assert_eq!(browser.text(&shown("train/loss")), "0.0800 (0.0767 to 0.0833) nat", "the median and the range");
+    let press = |text: &str| {
+        browser.value(&format!(
+            "[...document.querySelectorAll('.tool')].find((b) => b.textContent.includes('{text}')).click()"
+        ))
+    };
+    let height =
+        "document.querySelector('[data-name=\"train/loss\"] canvas').getContext('2d').canvas.toDataURL().length";
+    let cut = browser.value(height);
+    press("values beyond: show");
+    assert!(
+        browser
+            .text("document.querySelector('[data-name=\"train/loss\"] .tools').textContent")
+            .contains("cut off outliers")
+    );
+    assert_ne!(browser.value(height), cut, "the picture changes");
+    press("pool seeds");
+    assert_eq!(browser.text(names), "calm-0, calm-1, calm-2, exploding");
     assert_eq!(browser.errors(), [""; 0]);
 }
 

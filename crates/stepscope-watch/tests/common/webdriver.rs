@@ -40,12 +40,8 @@ fn agent() -> ureq::Agent {
 impl Browser {
     /// Starts the browser; `None` where there is no Chromium or no driver.
     pub(crate) fn start() -> Option<Self> {
-        let (Some(driver), Some(chromium)) =
-            (program(&["chromedriver"]), program(&["chromium", "chromium-browser", "google-chrome"]))
-        else {
-            println!("skipped: no chromium with chromedriver");
-            return None;
-        };
+        let driver = program(&["chromedriver"])?;
+        let chromium = program(&["chromium", "chromium-browser", "google-chrome"])?;
         let profile = tempfile::tempdir().unwrap();
         let mut driver =
             Command::new(driver).arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
