@@ -10,6 +10,13 @@ pub(crate) enum Failure {
     BadInput(anyhow::Error),
     /// The input is in order and something went wrong: exit status 1. What was recorded so far is intact.
     Failed(anyhow::Error),
+    /// Nothing is wrong, and the work is not done: the run was asked to stop, or another process is at it.
+    Stopped {
+        /// What was stopped, and how it goes on.
+        message: String,
+        /// The exit status.
+        status: u8,
+    },
 }
 
 impl Failure {
@@ -28,6 +35,10 @@ impl Failure {
         let (error, status) = match self {
             Self::BadInput(error) => (error, 2),
             Self::Failed(error) => (error, 1),
+            Self::Stopped { message, status } => {
+                let _ = writeln!(std::io::stderr(), "{message}");
+                return ExitCode::from(*status);
+            }
         };
         // A reader that went away (`stepscope ... | head`) is no failure of ours and wants no message.
         let pipe_closed = error

@@ -12,6 +12,7 @@
 mod choices;
 mod measure;
 mod model;
+mod sweep;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use thiserror::Error;
 pub use choices::{Activation, Initializer, LearningRateSpec, ModelKind, Precision, Sampling};
 pub use measure::MeasureSpec;
 pub use model::ModelSpec;
+pub use sweep::{SweepRange, SweepSeeds, SweepSpec};
 
 use crate::{BatchSize, LearningRate, Momentum, Seeds, TrainingDuration};
 

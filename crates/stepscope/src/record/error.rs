@@ -15,6 +15,14 @@ pub enum RecordError {
         /// The file that was found in it.
         found: &'static str,
     },
+    /// Another process writes into the folder.
+    #[error("{folder}: {holder} is writing into it: wait until it has ended, or choose another folder")]
+    Locked {
+        /// The folder.
+        folder: String,
+        /// Who has it.
+        holder: String,
+    },
     /// A file stands where the folder should be.
     #[error("{folder}: is a file, expected a folder or a name that is free: choose another folder")]
     NotAFolder {

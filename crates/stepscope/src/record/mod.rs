@@ -5,10 +5,12 @@
 
 mod error;
 mod jsonl;
+mod lock;
 mod read;
 mod run_folder;
 
 pub use error::RecordError;
 pub use jsonl::{RecordFile, RecordWriter};
+pub use lock::RunLock;
 pub use read::{read_records, records_without_timing};
 pub use run_folder::RunFolder;
