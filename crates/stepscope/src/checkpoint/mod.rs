@@ -2,4 +2,4 @@
 
 mod state;
 
-pub use state::{State, StateError, Stateful};
+pub use state::{State, StateError, Stateful, WeightState};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::Module;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use stepscope_spectral::random::RandomStream;
 use thiserror::Error;
 
 use crate::models::{ParamLayout, ParamTensors};
@@ -24,6 +24,18 @@ pub trait Stateful {
     /// [`StateError`] where a name is missing or holds something else; `self` may then be partly changed and must not be
     /// used.
     fn load_state(&mut self, state: &State) -> Result<(), StateError>;
+}
+
+/// As [`Stateful`], for what holds vectors in weight space: only the network's layout knows their names and places.
+pub trait WeightState {
+    /// As [`Stateful::save_state`], with [`State::put_params`] for vectors in the weight space of `layout`.
+    fn save_weights(&self, state: &mut State, layout: &ParamLayout);
+
+    /// As [`Stateful::load_state`], with [`State::params`].
+    ///
+    /// # Errors
+    /// [`StateError`] where a name is missing or holds something else.
+    fn load_weights(&mut self, state: &State, layout: &ParamLayout) -> Result<(), StateError>;
 }
 
 /// Named values: small ones as JSON, long vectors as numbers.
@@ -84,7 +96,7 @@ impl State {
     /// # Errors
     /// [`StateError`] where there is none, or one of another length.
     pub fn vector(&self, name: &str, len: usize) -> Result<&[f64], StateError> {
-        let vector = self.vectors.get(name).ok_or_else(|| missing(name))?;
+        let vector = self.vector_of_any_length(name)?;
         if vector.len() == len {
             Ok(vector)
         } else {
@@ -92,18 +104,25 @@ impl State {
         }
     }
 
+    /// The vector of that name.
+    ///
+    /// # Errors
+    /// [`StateError`] where there is none.
+    pub fn vector_of_any_length(&self, name: &str) -> Result<&[f64], StateError> {
+        self.vectors.get(name).map(Vec::as_slice).ok_or_else(|| missing(name))
+    }
+
     /// Stores a vector in weight space.
     pub fn put_params(&mut self, name: &str, params: &ParamTensors, layout: &ParamLayout) {
         self.put_vector(name, layout.vector(params));
     }
 
-    /// The vector in weight space of that name, where `network` lives.
+    /// The vector in weight space of that name, where the network of `layout` lives.
     ///
     /// # Errors
     /// [`StateError`] where there is none, or one of another length.
-    pub fn params<M: Module>(&self, name: &str, network: &M, layout: &ParamLayout) -> Result<ParamTensors, StateError> {
-        let vector = self.vector(name, layout.num_params())?;
-        Ok(ParamTensors::values(&layout.assign(network.clone(), vector)))
+    pub fn params(&self, name: &str, layout: &ParamLayout) -> Result<ParamTensors, StateError> {
+        Ok(layout.tensors(self.vector(name, layout.num_params())?))
     }
 
     /// Whether something of that name is there.
@@ -113,8 +132,17 @@ impl State {
 
     /// Stores the state of a part under `prefix/`.
     pub fn nest(&mut self, prefix: &str, part: &(impl Stateful + ?Sized)) {
+        self.nest_with(prefix, |inner| part.save_state(inner));
+    }
+
+    /// Stores the state of a part in the weight space of `layout` under `prefix/`.
+    pub fn nest_weights(&mut self, prefix: &str, part: &impl WeightState, layout: &ParamLayout) {
+        self.nest_with(prefix, |inner| part.save_weights(inner, layout));
+    }
+
+    fn nest_with(&mut self, prefix: &str, save: impl FnOnce(&mut Self)) {
         let mut inner = Self::default();
-        part.save_state(&mut inner);
+        save(&mut inner);
         let named = |name: String| format!("{prefix}/{name}");
         self.values.extend(inner.values.into_iter().map(|(name, value)| (named(name), value)));
         self.vectors.extend(inner.vectors.into_iter().map(|(name, vector)| (named(name), vector)));
@@ -125,9 +153,26 @@ impl State {
     /// # Errors
     /// [`StateError`], with the prefix in its name.
     pub fn restore(&self, prefix: &str, part: &mut (impl Stateful + ?Sized)) -> Result<(), StateError> {
+        self.restore_with(prefix, |inner| part.load_state(inner))
+    }
+
+    /// Restores a part in the weight space of `layout` from what is under `prefix/`.
+    ///
+    /// # Errors
+    /// [`StateError`], with the prefix in its name.
+    pub fn restore_weights(
+        &self,
+        prefix: &str,
+        part: &mut impl WeightState,
+        layout: &ParamLayout,
+    ) -> Result<(), StateError> {
+        self.restore_with(prefix, |inner| part.load_weights(inner, layout))
+    }
+
+    fn restore_with(&self, prefix: &str, load: impl FnOnce(&Self) -> Result<(), StateError>) -> Result<(), StateError> {
         let start = format!("{prefix}/");
         let inner = Self { values: under(&self.values, &start), vectors: under(&self.vectors, &start) };
-        part.load_state(&inner).map_err(|error| match error {
+        load(&inner).map_err(|error| match error {
             StateError::Missing { name } => StateError::Missing { name: start.clone() + &name },
             StateError::Unexpected { name, reason } => StateError::Unexpected { name: start.clone() + &name, reason },
         })
@@ -141,6 +186,18 @@ impl State {
     /// The vectors in order of their names.
     pub fn vectors(&self) -> &BTreeMap<String, Vec<f64>> {
         &self.vectors
+    }
+}
+
+/// Seed and name are the program's; what changes is how far the stream has been read.
+impl Stateful for RandomStream {
+    fn save_state(&self, state: &mut State) {
+        state.put("position", &self.position());
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        self.set_position(state.get("position")?);
+        Ok(())
     }
 }
 

@@ -2,7 +2,8 @@
 
 use burn::module::Module;
 
-use crate::models::ParamTensors;
+use crate::checkpoint::{State, StateError, WeightState};
+use crate::models::{ParamLayout, ParamTensors};
 
 /// x ← β x + (1 − β) θ after every step, started at the weights of the first one.
 ///
@@ -19,7 +20,7 @@ pub struct Ema {
 ///
 /// For two iterates far apart on a stationary quadratic the excess loss is half that of one, as if the learning rate had
 /// been halved (`averaging`, sections 2.4 and 2.5). Costs one stored copy and nothing a step.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct TwoPoint {
     earlier: ParamTensors,
 }
@@ -61,5 +62,31 @@ impl TwoPoint {
         let mut mean = ParamTensors::values(network);
         mean.scale_and_add(0.5, 0.5, &self.earlier);
         mean.assign_to(network.clone())
+    }
+}
+
+impl WeightState for Ema {
+    fn save_weights(&self, state: &mut State, layout: &ParamLayout) {
+        state.put("started", &self.shadow.is_some());
+        if let Some(shadow) = &self.shadow {
+            state.put_params("shadow", shadow, layout);
+        }
+    }
+
+    fn load_weights(&mut self, state: &State, layout: &ParamLayout) -> Result<(), StateError> {
+        let started: bool = state.get("started")?;
+        self.shadow = started.then(|| state.params("shadow", layout)).transpose()?;
+        Ok(())
+    }
+}
+
+impl WeightState for TwoPoint {
+    fn save_weights(&self, state: &mut State, layout: &ParamLayout) {
+        state.put_params("earlier", &self.earlier, layout);
+    }
+
+    fn load_weights(&mut self, state: &State, layout: &ParamLayout) -> Result<(), StateError> {
+        self.earlier = state.params("earlier", layout)?;
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use stepscope_types::spec::LearningRateSpec;
 use stepscope_types::{RunSpec, Step};
 
 use super::line_search::MeasuredLearningRate;
+use crate::checkpoint::{State, StateError, Stateful};
 use crate::measure::Measured;
 
 /// The loss of held-out mini-batches along the coming step.
@@ -44,6 +45,22 @@ impl LearningRateSource {
         match self {
             Self::Fixed(learning_rate) => (*learning_rate, Vec::new()),
             Self::Measured(measured) => measured.at(step, line),
+        }
+    }
+}
+
+impl Stateful for LearningRateSource {
+    fn save_state(&self, state: &mut State) {
+        match self {
+            Self::Fixed(_) => {}
+            Self::Measured(measured) => measured.save_state(state),
+        }
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        match self {
+            Self::Fixed(_) => Ok(()),
+            Self::Measured(measured) => measured.load_state(state),
         }
     }
 }

@@ -3,7 +3,8 @@
 use burn::module::Module;
 use stepscope_types::Momentum;
 
-use crate::models::ParamTensors;
+use crate::checkpoint::{State, StateError, WeightState};
+use crate::models::{ParamLayout, ParamTensors};
 
 /// v ← momentum · v + g, θ ← θ − learning_rate · v, with v = 0 at the start.
 ///
@@ -35,5 +36,21 @@ impl Sgd {
     /// The network at θ − `learning_rate` · v.
     pub fn step<M: Module>(&self, network: M, learning_rate: f64) -> M {
         self.velocity.displace(network, -learning_rate)
+    }
+}
+
+impl WeightState for Sgd {
+    fn save_weights(&self, state: &mut State, layout: &ParamLayout) {
+        // Without momentum the velocity is the last gradient, which no later step depends on.
+        if self.momentum != 0.0 {
+            state.put_params("velocity", &self.velocity, layout);
+        }
+    }
+
+    fn load_weights(&mut self, state: &State, layout: &ParamLayout) -> Result<(), StateError> {
+        if self.momentum != 0.0 {
+            self.velocity = state.params("velocity", layout)?;
+        }
+        Ok(())
     }
 }

@@ -7,11 +7,13 @@ use stepscope_types::BatchSize;
 use stepscope_types::spec::Sampling;
 use thiserror::Error;
 
+use crate::checkpoint::{State, StateError, Stateful};
+
 /// Draws mini-batches, the same ones for the same seed.
 ///
 /// A batch is a function of the seed and its number alone: a checkpoint stores [`Sampler::position`], and
 /// [`Sampler::set_position`] goes on from there bit for bit.
-pub trait Sampler: Send {
+pub trait Sampler: Stateful + Send + std::fmt::Debug {
     /// The examples of the next batch, as many as the batch size.
     fn next_batch(&mut self) -> &[u32];
     /// Number of batches drawn so far.
@@ -133,6 +135,17 @@ impl Sampler for WithoutReplacement {
     }
 }
 
+impl Stateful for WithoutReplacement {
+    fn save_state(&self, state: &mut State) {
+        state.put("position", &self.position);
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        self.position = state.get("position")?;
+        Ok(())
+    }
+}
+
 /// Every example of every batch is drawn afresh from the whole set: what the theory assumes.
 ///
 /// The mean over a batch of B has covariance Σ / B. Every batch reads its own random stream.
@@ -176,6 +189,17 @@ impl Sampler for WithReplacement {
 
     fn set_position(&mut self, position: u64) {
         self.position = position;
+    }
+}
+
+impl Stateful for WithReplacement {
+    fn save_state(&self, state: &mut State) {
+        state.put("position", &self.position);
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        self.position = state.get("position")?;
+        Ok(())
     }
 }
 

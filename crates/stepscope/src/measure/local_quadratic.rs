@@ -5,11 +5,12 @@ use stepscope_spectral::{LinearOperator, spectral_measure};
 use stepscope_theory::MeasuredQuadratic;
 use stepscope_types::{RunSpec, Spectrum, Step};
 
-use super::curvature::{Curvature, CurvatureOperator};
 use super::gradient_noise::NoiseProbe;
 use super::objective::Objective;
+use super::operators::{Curvature, CurvatureOperator};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use crate::backend::Backend;
+use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Dataset;
 use crate::models::Network;
 
@@ -69,10 +70,10 @@ impl<N: Network> Probe<N> for LocalQuadraticProbe<'_> {
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
-        let (loss, gradient) = self.objective.loss_and_gradient(at.network, at.layout);
+        let (loss, gradient) = self.objective.loss_and_gradient(at.network, at.layout)?;
         let deviations: Vec<Vec<f64>> = self
             .noise
-            .draw_gradients(at)
+            .draw_gradients(at)?
             .into_iter()
             .take(self.num_deviations)
             .map(|batch| batch.iter().zip(&gradient).map(|(batch, full)| batch - full).collect())
@@ -84,6 +85,28 @@ impl<N: Network> Probe<N> for LocalQuadraticProbe<'_> {
         let along_noise = mean_measure(&mut operator, &deviations, self.num_products, share)?;
         self.measured.push((at.step, MeasuredQuadratic::new(loss, along_gradient, along_noise)));
         Ok(Vec::new())
+    }
+}
+
+impl Stateful for LocalQuadraticProbe<'_> {
+    fn save_state(&self, state: &mut State) {
+        state.nest("noise", &self.noise);
+        let measured: Vec<(Step, f64, &Spectrum, &Spectrum)> = self
+            .measured
+            .iter()
+            .map(|(step, quadratic)| (*step, quadratic.loss(), quadratic.gradient(), quadratic.noise()))
+            .collect();
+        state.put("measured", &measured);
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        state.restore("noise", &mut self.noise)?;
+        let measured: Vec<(Step, f64, Spectrum, Spectrum)> = state.get("measured")?;
+        self.measured = measured
+            .into_iter()
+            .map(|(step, loss, gradient, noise)| (step, MeasuredQuadratic::new(loss, gradient, noise)))
+            .collect();
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use stepscope_types::{Estimate, Mode, Uncertainty};
 
 use super::objective::{Evaluation, Objective};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
+use crate::checkpoint::{State, StateError, Stateful};
 use crate::models::Network;
 
 /// Training and test loss and accuracy. Cost: one forward pass over both splits.
@@ -43,6 +44,15 @@ impl<N: Network> Probe<N> for LossProbe {
             loss(&quantity::TEST_LOSS, &test, Uncertainty::StandardError(test.standard_error())),
             accuracy(&quantity::TEST_ACCURACY, &test, binomial_error(&test)),
         ])
+    }
+}
+
+/// It remembers nothing.
+impl Stateful for LossProbe {
+    fn save_state(&self, _: &mut State) {}
+
+    fn load_state(&mut self, _: &State) -> Result<(), StateError> {
+        Ok(())
     }
 }
 

@@ -5,15 +5,17 @@ use stepscope_types::quantity::Quantity;
 use stepscope_types::{Reading, Step};
 use thiserror::Error;
 
-use super::curvature::ProductError;
+use super::operators::ProductError;
+use crate::checkpoint::Stateful;
 use crate::models::ParamLayout;
 
 /// A measurement that plugs into the training loop.
 ///
 /// The network is borrowed and comes back untouched: parameters, normalisation statistics, the run's random
 /// streams and the optimizer's state are bit-identical before and after (a test holds every probe to it). What a
-/// probe draws, it draws from its own stream; what it remembers (a warm start) is its own state.
-pub trait Probe<N> {
+/// probe draws, it draws from its own stream; what it remembers (a warm start) is its own state, which goes into every
+/// checkpoint.
+pub trait Probe<N>: Stateful {
     /// Name of the probe in messages and cost tables.
     fn name(&self) -> &'static str;
 
@@ -60,4 +62,7 @@ pub enum ProbeError {
     /// The Krylov iteration could not go on.
     #[error("the sharpness probe stopped: {0}")]
     Lanczos(#[from] LanczosError<ProductError>),
+    /// A gradient or product could not be formed.
+    #[error(transparent)]
+    Product(#[from] ProductError),
 }

@@ -6,9 +6,10 @@ use stepscope_types::quantity;
 use stepscope_types::spec::MeasureSpec;
 use stepscope_types::{Estimate, Mode, Uncertainty};
 
-use super::curvature::{Curvature, CurvatureOperator};
 use super::objective::Objective;
+use super::operators::{Curvature, CurvatureOperator};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
+use crate::checkpoint::{State, StateError, Stateful};
 use crate::models::Network;
 
 /// λ₁(H) by Lanczos on a fixed subset of the training set, with its Ritz residual; η λ₁; the gradient norm.
@@ -50,7 +51,7 @@ impl<N: Network> Probe<N> for SharpnessProbe {
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
         let num_examples = self.objective.num_examples() as u64;
-        let (_, gradient) = self.objective.loss_and_gradient(at.network, at.layout);
+        let (_, gradient) = self.objective.loss_and_gradient(at.network, at.layout)?;
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, Curvature::Hessian);
         let start = match &self.warm_start {
@@ -81,5 +82,20 @@ impl<N: Network> Probe<N> for SharpnessProbe {
             self.warm_start = Some(top.eigenvector);
         }
         Ok(measured)
+    }
+}
+
+impl Stateful for SharpnessProbe {
+    fn save_state(&self, state: &mut State) {
+        state.nest("random", &self.random);
+        if let Some(eigenvector) = &self.warm_start {
+            state.put_vector("warm_start", eigenvector.clone());
+        }
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        state.restore("random", &mut self.random)?;
+        self.warm_start = state.vector_of_any_length("warm_start").ok().map(<[f64]>::to_vec);
+        Ok(())
     }
 }

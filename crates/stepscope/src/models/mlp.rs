@@ -36,4 +36,7 @@ impl Network for Mlp {
         }
         x
     }
+    fn kinks(&self) -> Vec<&'static str> {
+        activation::kink(self.activation).into_iter().collect()
+    }
 }

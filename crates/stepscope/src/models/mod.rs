@@ -31,6 +31,11 @@ use crate::backend::Backend;
 pub trait Network: Module {
     /// Logits `[batch, classes]` of images `[batch, channels, rows, columns]`.
     fn logits(&self, images: Dual<4>, pass: &Pass) -> Dual<2>;
+
+    /// Names of the layers whose derivative jumps (`relu`, `max-pool`), where differences of gradients are no Hessian.
+    fn kinks(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 }
 
 /// The networks that a specification can name.
@@ -99,6 +104,13 @@ impl Network for Model {
         match self {
             Self::Mlp(network) => network.logits(images, pass),
             Self::SimpleCnn(network) => network.logits(images, pass),
+        }
+    }
+
+    fn kinks(&self) -> Vec<&'static str> {
+        match self {
+            Self::Mlp(network) => network.kinks(),
+            Self::SimpleCnn(network) => network.kinks(),
         }
     }
 }

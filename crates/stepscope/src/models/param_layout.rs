@@ -41,6 +41,11 @@ impl ParamLayout {
         self.num_params
     }
 
+    /// Whether the network computes in a type narrower than f64.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.home.as_ref().is_some_and(|(_, dtype)| *dtype != DType::F64)
+    }
+
     /// Path and range of every parameter: `layers.0.weight`, `0..8192`.
     pub fn ranges(&self) -> impl Iterator<Item = (&str, std::ops::Range<usize>)> {
         self.entries.iter().map(|entry| (entry.path.as_str(), entry.offset..entry.offset + entry.len))
@@ -77,6 +82,18 @@ impl ParamLayout {
             }
         }
         out
+    }
+
+    /// A vector in weight space from the host, on the network's device in its precision.
+    ///
+    /// `vector` has [`ParamLayout::num_params`] entries.
+    pub fn tensors(&self, vector: &[f64]) -> ParamTensors {
+        let parts = self.entries.iter().filter_map(|entry| {
+            let (device, dtype) = self.home.as_ref()?;
+            let part = vector.get(entry.offset..entry.offset + entry.len)?;
+            Some((entry.id, tensor(part, &device.clone().inner(), *dtype)))
+        });
+        parts.collect()
     }
 
     /// A forward pass along `direction`, rounded to the network's precision.

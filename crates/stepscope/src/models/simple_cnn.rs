@@ -59,4 +59,7 @@ impl Network for SimpleCnn {
         let x = self.dense1.forward(x.linear(|x| x.reshape([batch, -1])), pass);
         self.dense2.forward(activation::apply(self.activation, x), pass)
     }
+    fn kinks(&self) -> Vec<&'static str> {
+        activation::kink(self.activation).into_iter().chain(["max-pool"]).collect()
+    }
 }

@@ -5,10 +5,11 @@ use stepscope_types::quantity::{self, Quantity};
 use stepscope_types::{Estimate, Mode, Uncertainty};
 
 use super::plan::Plan;
+use crate::checkpoint::{State, StateError, WeightState};
 use crate::control::average::{Ema, TwoPoint};
 use crate::measure::loss::{accuracy, binomial_error, loss};
 use crate::measure::{Evaluation, Measured, Objective};
-use crate::models::Network;
+use crate::models::{Network, ParamLayout};
 
 /// EMA and two-point average over the last part of a run, with their gain on the test set.
 #[derive(Debug)]
@@ -57,6 +58,26 @@ impl Averages {
         evaluate(self.ema.network(&last_network), ema);
         evaluate(self.two_point.as_ref().map(|average| average.network(&last_network)), two_point);
         measured
+    }
+}
+
+impl WeightState for Averages {
+    fn save_weights(&self, state: &mut State, layout: &ParamLayout) {
+        state.nest_weights("ema", &self.ema, layout);
+        state.put("has_earlier", &self.two_point.is_some());
+        if let Some(two_point) = &self.two_point {
+            state.nest_weights("two_point", two_point, layout);
+        }
+    }
+
+    fn load_weights(&mut self, state: &State, layout: &ParamLayout) -> Result<(), StateError> {
+        state.restore_weights("ema", &mut self.ema, layout)?;
+        let has_earlier: bool = state.get("has_earlier")?;
+        self.two_point = has_earlier.then(TwoPoint::default);
+        match &mut self.two_point {
+            Some(two_point) => state.restore_weights("two_point", two_point, layout),
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use stepscope_types::{Step, StopReason};
 
+use crate::checkpoint::{State, StateError, Stateful};
+
 /// Watches mini-batch losses. A run has diverged when a loss is not finite, or when [`DivergenceWatch::PATIENCE`] losses
 /// in a row are [`DivergenceWatch::FACTOR`] times the first one or more: one high batch is noise, twenty are not. A
 /// first loss below 1 nat counts as 1, so that a run that begins near its minimum may climb out of it.
@@ -53,6 +55,21 @@ impl DivergenceWatch {
 impl Default for DivergenceWatch {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl Stateful for DivergenceWatch {
+    fn save_state(&self, state: &mut State) {
+        state.put("first_loss", &self.first_loss);
+        state.put("in_a_row", &self.in_a_row);
+        state.put("last_good_step", &self.last_good_step);
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        self.first_loss = state.get("first_loss")?;
+        self.in_a_row = state.get("in_a_row")?;
+        self.last_good_step = state.get("last_good_step")?;
+        Ok(())
     }
 }
 

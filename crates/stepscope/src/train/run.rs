@@ -10,7 +10,7 @@ use super::probes::RunProbes;
 use super::run_loop::{Outcome, ScheduledProbe, TrainError, TrainingLoop};
 use crate::backend::{BURN_VERSION, Backend};
 use crate::control::{LearningRateSource, Sgd};
-use crate::data::{Dataset, SamplingError, WithReplacement, sampler};
+use crate::data::{DataError, Dataset, Loader, SamplingError, WithReplacement, sampler};
 use crate::measure::Objective;
 use crate::models::{Model, ModelError, ParamLayout};
 
@@ -23,6 +23,9 @@ pub enum RunError {
     /// The network does not fit the data.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The data cannot be used as asked.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The examples cannot be drawn as asked.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
@@ -114,7 +117,13 @@ impl<'a> Run<'a> {
             device: backend.tracked(),
             dtype,
             plan,
-            sampler: sampler(spec.train.sampling, num_train, batch_size, seeds.data_seed())?,
+            loader: Loader::new(
+                &dataset.train,
+                dataset.shape,
+                sampler(spec.train.sampling, num_train, batch_size, seeds.data_seed())?,
+                dataset.augmentation(&spec.data, seeds.data_seed())?,
+                plan.steps_per_epoch,
+            ),
             // Apart from the training stream, so that measuring the learning rate does not change the order of the examples.
             line_sampler: Box::new(WithReplacement::new(num_train, batch_size, seeds.probe_seed())?),
             optimizer: Sgd::new(spec.optimizer.momentum),

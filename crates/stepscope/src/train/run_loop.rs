@@ -13,7 +13,7 @@ use super::event::{Event, Sink, SinkError};
 use super::plan::Plan;
 use super::schedule::Due;
 use crate::control::{LearningRateSource, Line, Sgd};
-use crate::data::{Batch, Dataset, Sampler};
+use crate::data::{Batch, Dataset, Loader, Sampler};
 use crate::measure::objective::{mean_loss, scalar};
 use crate::measure::{Measured, Objective, Probe, ProbeError, ProbePoint};
 use crate::models::{Network, ParamLayout, ParamTensors, Pass};
@@ -36,8 +36,8 @@ pub struct TrainingLoop<'p, N> {
     pub dtype: DType,
     /// The lengths.
     pub plan: Plan,
-    /// The order of the examples.
-    pub sampler: Box<dyn Sampler>,
+    /// The training batches.
+    pub loader: Loader,
     /// The batches that a measured learning rate is evaluated on.
     pub line_sampler: Box<dyn Sampler>,
     /// The direction.
@@ -93,7 +93,7 @@ impl<N: Network> TrainingLoop<'_, N> {
         sink.receive(&Event::RunStarted { num_steps: self.plan.num_steps, timing: clock.now(None) })?;
         while step.0 < self.plan.num_steps {
             self.measure_due(step, &network, &layout, &clock, sink)?;
-            let batch = self.next_batch();
+            let batch = self.loader.next_batch(&self.device, self.dtype);
             let loss = mean_loss(&network, &batch, &Pass::values()).value;
             let batch_loss = scalar(&loss);
             stop = watch.observe(step, batch_loss, self.learning_rate.current());
@@ -135,11 +135,6 @@ impl<N: Network> TrainingLoop<'_, N> {
         let epoch = self.plan.epoch(step.0);
         sink.receive(&Event::RunEnded { step, epoch, reason: reason.clone(), timing: clock.now(None) })?;
         Ok(Outcome { network, step, reason })
-    }
-
-    fn next_batch(&mut self) -> Batch {
-        let indices = self.sampler.next_batch();
-        Batch::gather(&self.dataset.train, self.dataset.shape, indices, &self.device, self.dtype)
     }
 
     fn measure_due(

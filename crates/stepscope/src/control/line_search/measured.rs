@@ -7,6 +7,7 @@ use stepscope_types::spec::LineSearchSpec;
 use stepscope_types::{Estimate, Mode, Reading, Step, Uncertainty};
 
 use super::parabola::{Minimum, NoMinimum, Parabola};
+use crate::checkpoint::{State, StateError, Stateful};
 use crate::control::Line;
 use crate::measure::Measured;
 
@@ -128,6 +129,36 @@ impl MeasuredLearningRate {
         // The three points should reach as far as the step that they decide about.
         self.spacing = 0.5 * self.learning_rate;
         Ok(minimum)
+    }
+}
+
+impl Stateful for MeasuredLearningRate {
+    fn save_state(&self, state: &mut State) {
+        // As vectors and not as JSON, so that every f64 comes back, infinities among them.
+        let numbers = |line: &Parabola| {
+            [line.slope, line.half_curvature, line.slope_variance, line.half_curvature_variance, line.covariance]
+        };
+        state.put_vector("lines", self.lines.iter().flat_map(numbers).collect());
+        state.put_vector("spacing_and_learning_rate", vec![self.spacing, self.learning_rate]);
+        state.put("was_measured", &self.was_measured);
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        let (lines, _) = state.vector_of_any_length("lines")?.as_chunks();
+        self.lines = lines
+            .iter()
+            .map(|&[slope, half_curvature, slope_variance, half_curvature_variance, covariance]| Parabola {
+                slope,
+                half_curvature,
+                slope_variance,
+                half_curvature_variance,
+                covariance,
+            })
+            .collect();
+        let rates = state.vector("spacing_and_learning_rate", 2)?;
+        (self.spacing, self.learning_rate) = (rates[0], rates[1]);
+        self.was_measured = state.get("was_measured")?;
+        Ok(())
     }
 }
 

@@ -18,6 +18,14 @@ pub fn apply<const D: usize>(activation: Activation, x: Dual<D>) -> Dual<D> {
     }
 }
 
+/// The name of the activation, if its derivative jumps somewhere.
+pub fn kink(activation: Activation) -> Option<&'static str> {
+    match activation {
+        Activation::Relu => Some("relu"),
+        Activation::Tanh | Activation::Gelu | Activation::Softplus => None,
+    }
+}
+
 /// max(x, 0), with derivative 0 at 0. The mask is a constant: the second derivative vanishes almost everywhere.
 fn relu<const D: usize>(x: Dual<D>) -> Dual<D> {
     match x.tangent {
