@@ -56,6 +56,8 @@ impl RunSchema {
         ] {
             if let Some(mut table) = mirror(whole, leaf) {
                 table["description"] = description.into();
+                // The label changes nothing that is computed: runs are named after their settings.
+                table["properties"].as_object_mut().map(|keys| keys.shift_remove("name"));
                 sweep["properties"][key] = table;
             }
         }
@@ -96,11 +98,11 @@ impl RunSchema {
     }
 }
 
-/// The table that has a leaf made by `leaf` for each key of `node`, but for the name: runs are named after their settings.
+/// The table that has a leaf made by `leaf` for each key of `node`.
 fn mirror(node: Node<'_>, leaf: &dyn Fn(Node<'_>) -> Option<Value>) -> Option<Value> {
     let entry = |(key, child): (&str, Node<'_>)| {
         let value = if child.is_table() { mirror(child, leaf) } else { leaf(child) };
-        value.filter(|_| key != "name").map(|value| (key.to_owned(), value))
+        value.map(|value| (key.to_owned(), value))
     };
     let properties: Map<String, Value> = node.children().filter_map(entry).collect();
     let table = json!({"description": node.description(), "type": "object", "properties": properties, "additionalProperties": false});
