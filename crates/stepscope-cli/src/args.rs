@@ -25,6 +25,13 @@ pub(crate) enum Command {
     Quickstart(QuickstartArguments),
     /// Train one run from a specification
     Train(TrainArguments),
+    /// Go on with a run that stopped, however it stopped
+    Resume(ResumeArguments),
+    /// Take the weights of a run out for PyTorch
+    Weights {
+        #[command(subcommand)]
+        command: WeightsCommand,
+    },
     /// Train every run of a specification with a [sweep] table, several at a time, and compare them
     Sweep(SweepArguments),
     /// Train a share of a sweep's runs: for Slurm arrays, Kubernetes indexed jobs or a shell loop
@@ -80,6 +87,32 @@ pub(crate) struct TrainArguments {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArguments {
+    /// Folder of the run
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WeightsCommand {
+    /// Write the weights of a checkpoint to a safetensors file with PyTorch's names and layouts
+    Export {
+        /// Folder of the run
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The file to write
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The step [default: the last one saved]
+        #[arg(long, value_name = "N")]
+        step: Option<u64>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use stepscope::record::RecordError;
+
+use crate::signals::{STATUS_TRY_AGAIN, say};
+
 /// Why a command stopped.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -30,13 +34,22 @@ impl Failure {
         Self::Failed(error.into())
     }
 
+    /// What a run folder's error asks for: another input, another time, or help.
+    pub(crate) fn of_folder(error: RecordError) -> Self {
+        match error {
+            RecordError::Locked { .. } => Self::Stopped { message: error.to_string(), status: STATUS_TRY_AGAIN },
+            error if error.is_bad_input() => Self::bad_input(error),
+            error => Self::failed(error),
+        }
+    }
+
     /// Says what is wrong on stderr, in one message, and gives the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         let (error, status) = match self {
             Self::BadInput(error) => (error, 2),
             Self::Failed(error) => (error, 1),
             Self::Stopped { message, status } => {
-                let _ = writeln!(std::io::stderr(), "{message}");
+                say(message);
                 return ExitCode::from(*status);
             }
         };

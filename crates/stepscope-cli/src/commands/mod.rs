@@ -3,18 +3,20 @@
 mod data;
 mod predict;
 pub(crate) mod report;
+mod resume;
 mod run_shard;
 mod spec;
 mod status;
 mod sweep;
 mod train;
+mod weights;
 
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
 
-use crate::args::{Arguments, Command, DataCommand};
+use crate::args::{Arguments, Command, DataCommand, WeightsCommand};
 use crate::failure::Failure;
 use crate::quickstart;
 
@@ -23,6 +25,10 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Quickstart(arguments) => quickstart::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
+        Command::Resume(arguments) => resume::run(&arguments),
+        Command::Weights { command: WeightsCommand::Export { folder, file, step } } => {
+            weights::export(&folder, &file, step)
+        }
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::RunShard(arguments) => run_shard::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
@@ -53,7 +59,7 @@ pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> 
 }
 
 /// Writes a file whole or not at all.
-pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
+pub(crate) fn write_whole(path: &Path, text: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), Failure> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);

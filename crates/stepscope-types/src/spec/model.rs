@@ -17,6 +17,9 @@ pub struct ModelSpec {
     pub hidden: Option<Vec<u64>>,
     /// The nonlinearity after every hidden layer.
     pub activation: Activation,
+    /// A safetensors file that the initial weights come from, with PyTorch's names and layouts; without one they are drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
     /// The law of the initial weights.
     pub init: Initializer,
     /// Factor on the initial weights. Below 1 lowers the initial sharpness.
@@ -32,6 +35,7 @@ impl Default for ModelSpec {
             kind: ModelKind::Mlp,
             hidden: None,
             activation: Activation::Relu,
+            weights: None,
             init: Initializer::GlorotUniform,
             init_scale: 1.0,
             precision: Precision::F32,

@@ -168,7 +168,10 @@ fn what_is_wrong_with_a_sweep_is_refused_as_in_a_single_run() {
             "[sweep]\nseeds = 100000\n[sweep.grid]\ntrain.batch_size = [1, 2]\n",
             "s.toml:4: sweep: has more than 100000 combinations: take fewer values",
         ),
-        ("[sweep.grid]\nname = [\"a\"]\n", "s.toml:5: sweep.grid.name: unknown key: did you mean sweep.grid.data.name?"),
+        (
+            "[sweep.grid]\nname = [\"a\"]\n",
+            "s.toml:5: sweep.grid.name: unknown key: did you mean sweep.grid.data.name?",
+        ),
         (
             "[model]\nhidden = [8]\n[sweep.grid]\nmodel.kind = [\"mlp\", \"simple-cnn\"]\n",
             "s.toml:5: model.hidden: widths apply to kind = \"mlp\" only: remove the key, or change model.kind (in the run with model.kind = \"simple-cnn\")",

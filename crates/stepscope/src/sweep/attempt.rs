@@ -12,11 +12,10 @@ use super::error::SweepError;
 use super::files::{copy_folder, sync_folder, unique_name, write_whole};
 use super::state::{Progress, RunFailure};
 use super::{RunId, SweepFolder, SweepRun};
+use crate::checkpoint::Checkpoints;
 use crate::record::{RecordError, RunFolder, RunLock};
 use crate::spec;
 
-/// The folder of a run's checkpoints.
-const CHECKPOINTS: &str = "checkpoints";
 const PREFIX: &str = "attempt";
 /// A copy that is not whole yet, which nobody goes on with.
 const PARTIAL: &str = "partial";
@@ -269,8 +268,9 @@ pub(super) fn earlier_attempts(attempts: &Path) -> Result<Vec<PathBuf>, SweepErr
 
 /// The attempt with most records among those that can be gone on with.
 fn furthest(attempts: &[PathBuf]) -> Option<&PathBuf> {
-    let has_checkpoint =
-        |folder: &&PathBuf| fs::read_dir(folder.join(CHECKPOINTS)).is_ok_and(|mut names| names.next().is_some());
+    let has_checkpoint = |folder: &&PathBuf| {
+        fs::read_dir(folder.join(Checkpoints::FOLDER)).is_ok_and(|mut names| names.next().is_some())
+    };
     attempts.iter().filter(has_checkpoint).max_by_key(|folder| Progress::of(folder).map(|progress| progress.step))
 }
 

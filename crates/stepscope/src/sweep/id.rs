@@ -5,24 +5,25 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use sha2::{Digest, Sha256};
 use stepscope_types::RunSpec;
+use stepscope_types::spec::CheckpointSpec;
 
 /// Hexadecimal digits of a name: 64 bits, so that among a million runs two share a name with probability below 1e-7.
 const NUM_DIGITS: usize = 16;
 
 /// A run's name: the first 64 bits of the SHA-256 of its resolved specification, in hexadecimal.
 ///
-/// Every key counts, also those at their defaults, but for `name`, which is a label and changes nothing that is
-/// computed: renaming a sweep keeps its results.
+/// Every key counts, also those at their defaults, but for `name` and `checkpoint`, which change nothing that is
+/// computed: a sweep that is renamed, or saves more often, keeps its results.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct RunId(String);
 
 impl RunId {
     /// The name of the run that `spec` makes.
     pub fn of(spec: &RunSpec) -> Self {
-        let unnamed = RunSpec { name: String::new(), ..spec.clone() };
+        let computed = RunSpec { name: String::new(), checkpoint: CheckpointSpec::default(), ..spec.clone() };
         // Keys are written in the order of the struct, so equal specifications have equal bytes; numbers, words and lists
         // always have JSON.
-        let bytes = serde_json::to_vec(&unnamed).unwrap_or_default();
+        let bytes = serde_json::to_vec(&computed).unwrap_or_default();
         let digits: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         Self(digits[..NUM_DIGITS].to_owned())
     }
@@ -58,13 +59,16 @@ mod tests {
     use stepscope_types::spec::LearningRateSpec;
 
     #[test]
-    fn the_name_hangs_on_every_key_but_the_label() {
+    fn the_name_hangs_on_every_key_that_changes_what_is_computed() {
         let spec = RunSpec::with_learning_rate(LearningRateSpec::Measured);
         let id = RunId::of(&spec);
         assert_eq!(id, RunId::of(&RunSpec { name: "other".into(), ..spec.clone() }));
         let mut changed = spec.clone();
         changed.measure.tolerance *= 1.0 + f64::EPSILON;
         assert_ne!(id, RunId::of(&changed), "one unit in the last place is another run");
+        let mut saved = spec.clone();
+        saved.checkpoint.keep = 9;
+        assert_eq!(id, RunId::of(&saved));
         let mut changed = spec;
         changed.seeds.init = Some(0);
         assert_ne!(id, RunId::of(&changed));

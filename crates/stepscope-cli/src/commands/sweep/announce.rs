@@ -1,12 +1,13 @@
 //! What a person, or the log of an engine, sees of the runs while they go on.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use stepscope::types::StopReason;
 
 use super::executor::Ending;
+use crate::signals::say;
 
 /// A bar on a terminal; elsewhere a line for each run that ends.
 pub(super) struct Announcer {
@@ -54,8 +55,7 @@ impl Announcer {
     /// A line of its own.
     pub(super) fn say(&self, line: &str) {
         if self.lines {
-            // Where nobody listens there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "{line}");
+            say(line);
         } else {
             self.bar.println(line);
         }

@@ -12,10 +12,10 @@ use stepscope::types::StopReason;
 use super::announce::Announcer;
 use super::budget::Budget;
 use super::child::Child;
-use super::outcome::TRY_AGAIN;
 use super::stop::{Request, Stop};
 use crate::args::Limits;
 use crate::failure::Failure;
+use crate::signals::STATUS_TRY_AGAIN;
 
 /// Time between two looks at the processes: short beside any run, long beside the look.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -164,7 +164,7 @@ impl Executor<'_> {
                 }
             };
             self.end(run, ending, seconds);
-        } else if status.code() == Some(i32::from(TRY_AGAIN)) || self.stop.was_asked() {
+        } else if status.code() == Some(i32::from(STATUS_TRY_AGAIN)) || self.stop.was_asked() {
             self.end(run, Ending::Interrupted, seconds);
         } else if let Some(reason) = self.folder.finished(&run).ok().flatten() {
             // Another process finished it in the meantime and tidied this attempt away.

@@ -4,9 +4,7 @@ use anyhow::anyhow;
 
 use super::executor::{Ended, Ending};
 use crate::failure::Failure;
-
-/// What engines take for "try again": EX_TEMPFAIL of `sysexits.h`.
-pub(super) const TRY_AGAIN: u8 = 75;
+use crate::signals::STATUS_TRY_AGAIN;
 
 /// How many runs ended how.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -65,7 +63,7 @@ pub(in crate::commands) fn status(ended: &[Ended], how_to_go_on: &str) -> Result
     let counts = Counts::of(ended);
     let line = count_line(ended);
     if counts.left() > 0 {
-        return Err(Failure::Stopped { message: format!("{line}: {how_to_go_on}"), status: TRY_AGAIN });
+        return Err(Failure::Stopped { message: format!("{line}: {how_to_go_on}"), status: STATUS_TRY_AGAIN });
     }
     let first = ended.iter().find_map(|ended| match &ended.ending {
         Ending::Failed(failure) => Some(format!("{}: {}", ended.run.spec.name, failure.message)),
