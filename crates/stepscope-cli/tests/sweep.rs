@@ -118,7 +118,7 @@ fn shares_of_any_count_give_the_records_of_one_process() {
 #[test]
 fn a_run_that_fails_stops_no_other_and_divergence_is_a_result() {
     let case = case();
-    let set = "sweep.grid={data.name=[\"optdigits\", \"nowhere\"], optimizer.learning_rate=[0.1, 1e9]}";
+    let set = "sweep.grid={data.name=[\"optdigits\", \"nowhere\"], optimizer.learning_rate=[0.1, 1e30]}";
     let arguments =
         ["run-shard", "sweep.toml", "--shard", "1/1", "--out", "out", "--set", "sweep.seeds=1", "--set", set];
     let answer = case.run(&arguments);
@@ -134,7 +134,7 @@ fn a_run_that_fails_stops_no_other_and_divergence_is_a_result() {
     assert_eq!(runs.iter().filter(|run| run["reason"] == "diverged").count(), 1);
     assert!(runs.iter().any(|run| run["message"].as_str().is_some_and(|message| message.contains("nowhere"))));
     let diverging =
-        [&arguments[..8], &["--set", "sweep.seeds=1", "--set", "sweep.grid.optimizer.learning_rate=[1e9]"]].concat();
+        [&arguments[..8], &["--set", "sweep.seeds=1", "--set", "sweep.grid.optimizer.learning_rate=[1e30]"]].concat();
     assert_eq!(case.run(&diverging[..]).status, 0);
 }
 

@@ -9,10 +9,11 @@ mod pooled;
 mod stop;
 mod summary;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use stepscope::sweep::{Setting, Sweep, SweepFolder, SweepRun, describe};
+use stepscope::sweep::{RunId, Setting, Sweep, SweepFolder, SweepRun, describe};
 use stepscope_report::{Align, Run, RunSummary, Table};
 
 use crate::args::{Format, SweepArguments};
@@ -54,7 +55,8 @@ pub(super) fn create(path: &Path, sweep: &Sweep) -> Result<SweepFolder, Failure>
 
 /// Brings what ended in any order into the order of the specification.
 pub(super) fn sort(ended: &mut [Ended], sweep: &Sweep) {
-    ended.sort_by_key(|ended| sweep.runs.iter().position(|run| run.id == ended.run.id));
+    let place: HashMap<&RunId, usize> = sweep.runs.iter().enumerate().map(|(index, run)| (&run.id, index)).collect();
+    ended.sort_by_key(|ended| place.get(&ended.run.id).copied());
 }
 
 /// A run as programs read it.
@@ -103,10 +105,8 @@ fn print_result(sweep: &Sweep, folder: &SweepFolder, ended: &[Ended], format: Fo
     };
     match format {
         Format::Json => {
-            let summary = |ended: &Ended| {
-                let index = done.iter().position(|run| run.id == ended.run.id)?;
-                Some(RunSummary::of(&runs[index]))
-            };
+            let loaded: HashMap<&RunId, &Run> = done.iter().map(|run| &run.id).zip(&runs).collect();
+            let summary = |ended: &Ended| loaded.get(&ended.run.id).map(|run| RunSummary::of(run));
             let rows: Vec<RunRow<'_>> =
                 ended.iter().map(|ended| RunRow::new(&ended.run, Some(&ended.ending), summary(ended))).collect();
             print_json(&serde_json::json!({

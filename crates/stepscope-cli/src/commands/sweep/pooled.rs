@@ -10,10 +10,10 @@ use stepscope_report::statistics::{median, median_with_interval, paired_differen
 /// Coverage that is asked of intervals. Fewer than six seeds cannot give it: their range then stands for what it covers.
 const LEVEL: f64 = 0.95;
 
-/// What is compared, the first that was recorded being what settings are ranked by: losses, and where nothing was measured the
-/// loss of the last mini-batches.
+/// What is compared. Settings are ranked by the first that was recorded: the training loss, because a choice made on the test
+/// set would spoil what the test set says about it; where nothing was measured, the loss of the last mini-batches.
 const COMPARED: [&Quantity; 4] =
-    [&quantity::TEST_LOSS, &quantity::TRAIN_LOSS, &quantity::BATCH_LOSS, &quantity::TEST_ACCURACY];
+    [&quantity::TRAIN_LOSS, &quantity::TEST_LOSS, &quantity::BATCH_LOSS, &quantity::TEST_ACCURACY];
 
 /// One setting of a sweep with all its seeds.
 #[derive(Debug, Clone, PartialEq, Serialize)]

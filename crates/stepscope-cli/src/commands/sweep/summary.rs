@@ -60,7 +60,7 @@ pub(super) fn words(pooled: &[Pooled]) -> String {
     };
     let settings = describe(&best.settings);
     let which = if settings.is_empty() { String::new() } else { format!("Lowest {}: {settings}. ", title(name)) };
-    format!("{which}{how}{paired}")
+    format!("{which}{how}{paired} Settings are ranked by {}: the test set judges, it does not choose.", title(name))
 }
 
 fn names(pooled: &[Pooled]) -> Vec<&'static str> {
