@@ -46,6 +46,11 @@ impl ParamLayout {
         self.home.as_ref().is_some_and(|(_, dtype)| *dtype != DType::F64)
     }
 
+    /// The distance from 1 to the next number of the network's type.
+    pub(crate) fn rounding_unit(&self) -> f64 {
+        if self.is_narrow() { f64::from(f32::EPSILON) } else { f64::EPSILON }
+    }
+
     /// Path and range of every parameter: `layers.0.weight`, `0..8192`.
     pub fn ranges(&self) -> impl Iterator<Item = (&str, std::ops::Range<usize>)> {
         self.entries.iter().map(|entry| (entry.path.as_str(), entry.offset..entry.offset + entry.len))
