@@ -1,11 +1,14 @@
 //! Every command and flag, once.
 
 mod predict;
+mod sweep;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use sweep::{Limits, Memory, RunShardArguments, StatusArguments, SweepArguments};
 
 pub(crate) use predict::{Free, NamedAverage, PredictArguments, PredictFormat};
 
@@ -30,6 +33,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: WeightsCommand,
     },
+    /// Train every run of a specification with a [sweep] table, several at a time, and compare them
+    Sweep(SweepArguments),
+    /// Train a share of a sweep's runs: for Slurm arrays, Kubernetes indexed jobs or a shell loop
+    RunShard(RunShardArguments),
+    /// Say which runs of a sweep, or in a folder, are done, running, failed or waiting
+    Status(StatusArguments),
     /// Predict the loss curve of mini-batch SGD before it is run, from a curvature spectrum
     Predict(Box<PredictArguments>),
     /// Write one self-contained page about one or more runs

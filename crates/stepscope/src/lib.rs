@@ -9,6 +9,7 @@
 //! | find a learning rate along the step | [`control::line_search`] |
 //! | average weights | [`control::average`] |
 //! | predict | [`theory`]; on a live run [`predict`] |
+//! | run many specifications, by any number of processes | [`sweep::Sweep`], [`sweep::SweepFolder`] |
 //! | keep records | [`record::RunFolder`]; any [`train::Sink`] |
 //!
 //! ```
@@ -38,6 +39,7 @@ pub mod models;
 pub mod predict;
 pub mod record;
 pub mod spec;
+pub mod sweep;
 pub mod train;
 
 pub use stepscope_spectral as spectral;

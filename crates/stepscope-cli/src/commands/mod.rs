@@ -4,7 +4,10 @@ mod data;
 mod predict;
 pub(crate) mod report;
 mod resume;
+mod run_shard;
 mod spec;
+mod status;
+mod sweep;
 mod train;
 mod watch;
 mod weights;
@@ -27,6 +30,9 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Weights { command: WeightsCommand::Export { folder, file, step } } => {
             weights::export(&folder, &file, step)
         }
+        Command::Sweep(arguments) => sweep::run(&arguments),
+        Command::RunShard(arguments) => run_shard::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Watch(arguments) => watch::run(arguments),
@@ -34,6 +40,13 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Data { command: DataCommand::Fetch(arguments) } => data::fetch(&arguments),
         Command::Spec(arguments) => spec::run(&arguments),
     }
+}
+
+/// Reads the file of a specification.
+fn read_spec(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .with_context(|| format!("{}: cannot read the specification", path.display()))
+        .map_err(Failure::BadInput)
 }
 
 /// Prints a result on stdout.

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use stepscope::record::RunFolder;
 use stepscope::types::{RunSpec, StopReason};
 use stepscope_report::{Run, RunSummary, summary_table};
 
 use crate::args::{Format, TrainArguments};
-use crate::commands::{print, print_json, report};
+use crate::commands::{print, print_json, read_spec, report};
 use crate::execute::{execute, load};
 use crate::failure::Failure;
 use crate::signals::Signals;
@@ -16,9 +15,7 @@ use crate::wrap::wrap;
 
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
     let path = &arguments.spec;
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("{}: cannot read the specification", path.display()))
-        .map_err(Failure::BadInput)?;
+    let text = read_spec(path)?;
     let spec =
         stepscope::spec::parse(&text, &path.display().to_string(), &arguments.overrides).map_err(Failure::bad_input)?;
     let dataset = load(&spec)?;
@@ -64,7 +61,7 @@ pub(super) fn show(folder: &Path, name: &str, reason: &StopReason, format: Forma
 }
 
 /// A run's name as a file name: what could leave the folder becomes a dash.
-fn file_name(name: &str) -> PathBuf {
+pub(super) fn file_name(name: &str) -> PathBuf {
     let safe = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' };
     let name: String = name.trim().chars().map(safe).collect();
     PathBuf::from(if name.chars().all(|c| c == '.') { "run".to_owned() } else { name })
