@@ -4,7 +4,8 @@
 //! | to | use |
 //! |---|---|
 //! | run a specification | [`spec::parse`], [`data::Dataset::load`], [`train::Run`] |
-//! | measure a network of your own | implement [`models::Network`], then a [`measure::Probe`] or a [`measure::CurvatureOperator`] |
+//! | measure any Burn module | implement [`measure::BatchLoss`], then a [`measure::CurvatureOperator`] |
+//! | measure it with exact Hessians | implement [`models::Network`], then that or a [`measure::Probe`] |
 //! | find a learning rate along the step | [`control::line_search`] |
 //! | average weights | [`control::average`] |
 //! | predict | [`theory`]; on a live run [`predict`] |
