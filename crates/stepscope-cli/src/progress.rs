@@ -1,5 +1,6 @@
 //! Progress on stderr: one line that a person can read at a glance.
 
+use std::io::Write;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -105,6 +106,33 @@ impl Sink for ProgressSink {
 impl Drop for ProgressSink {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Prints every record on stdout as it is made: the lines of `metrics.jsonl`, for programs that follow a run.
+#[derive(Default)]
+pub(crate) struct EventLines {
+    /// Nobody reads any more: what is trained is worth keeping all the same.
+    closed: bool,
+}
+
+impl Sink for EventLines {
+    fn receive(&mut self, event: &Event) -> Result<(), SinkError> {
+        if self.closed {
+            return Ok(());
+        }
+        let mut stdout = std::io::stdout().lock();
+        let write = |record| -> std::io::Result<()> {
+            serde_json::to_writer(&mut stdout, record)?;
+            stdout.write_all(b"\n")
+        };
+        match event.records().iter().try_for_each(write) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            written => written.map_err(|error| SinkError(Box::new(error))),
+        }
     }
 }
 

@@ -60,6 +60,11 @@ pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> 
     print(&serde_json::to_string_pretty(value).map_err(Failure::failed)?)
 }
 
+/// Prints a result on stdout as JSON on one line: the last of several.
+pub(crate) fn print_line<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
+    print(&serde_json::to_string(value).map_err(Failure::failed)?)
+}
+
 /// Writes a file whole or not at all.
 pub(crate) fn write_whole(path: &Path, text: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), Failure> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
