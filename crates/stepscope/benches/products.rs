@@ -142,12 +142,13 @@ fn bench(index: usize, case: &Case, examples: usize) {
         case.rounds
     );
     println!("{:<34}{:>11}{:>20}{:>18}", "", "median ms", "ratio (quartiles)", "peak MiB (ratio)");
-    let peaks: Vec<f64> = (0..operations.len()).map(|operation| peak_of(index, operation, examples)).collect();
+    let peak_of_gradient = peak_of(index, 0, examples);
     for (row, (name, ..)) in operations.iter().enumerate() {
         let ratios: Vec<f64> = times[row].iter().zip(&times[0]).map(|(own, gradient)| own / gradient).collect();
         let ([_, median, _], [low, ratio, high]) = (quartiles(&times[row]), quartiles(&ratios));
         let ratio = format!("{ratio:.2} ({low:.2}-{high:.2})");
-        let peak = format!("{:.0} ({:.2})", peaks[row], peaks[row] / peaks[0]);
+        let peak = if row == 0 { peak_of_gradient } else { peak_of(index, row, examples) };
+        let peak = format!("{peak:.0} ({:.2})", peak / peak_of_gradient);
         println!("{name:<34}{median:>11.1}{ratio:>20}{peak:>18}");
     }
 }
