@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use stepscope::record::RunFolder;
+use stepscope::record::{RunFolder, RunLock};
 use stepscope::types::{RunSpec, StopReason};
 use stepscope_report::{Run, RunSummary, summary_table};
 
@@ -32,6 +32,8 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
 /// A folder that holds this very run, begun and not ended, is no mistake: it wants to go on.
 fn refuse_unfinished(folder: &Path, spec: &RunSpec) -> Result<(), Failure> {
     let Ok(run) = RunFolder::open(folder) else { return Ok(()) };
+    // One that is being written now is no mistake either, and will not be waiting to go on.
+    drop(RunLock::take(folder).map_err(Failure::of_folder)?);
     let same = run.manifest().is_ok_and(|manifest| manifest.spec == *spec);
     if same && matches!(run.ending(), Ok(None)) {
         let path = folder.display();
