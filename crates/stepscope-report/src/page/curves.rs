@@ -177,7 +177,9 @@ fn panel_names<'a>(runs: &[&'a Run]) -> Vec<&'a str> {
     let known: Vec<&str> = MAIN.iter().chain(&MORE).filter_map(|quantity| all.take(quantity.name)).collect();
     // The last value of an average stands in a table of its own: two or three readings are no curve.
     let is_curve = |name: &&str| runs.iter().any(|run| run.series(name).points().len() > 3);
-    known.into_iter().chain(all.into_iter().filter(is_curve)).collect()
+    // Coordinates of a random projection mean nothing one by one.
+    let is_shown = |name: &&str| is_curve(name) && !name.starts_with("sketch/");
+    known.into_iter().chain(all.into_iter().filter(is_shown)).collect()
 }
 
 fn shape(name: &str) -> &'static str {
