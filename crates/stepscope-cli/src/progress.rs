@@ -57,6 +57,8 @@ impl Sink for ProgressSink {
                     self.bar.set_message(self.message());
                 }
             }
+            // The page says what was left out.
+            Event::ReadingsLeftOut { .. } => {}
             Event::RunEnded { .. } => self.bar.finish_and_clear(),
         }
         Ok(())
