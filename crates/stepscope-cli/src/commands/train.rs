@@ -17,8 +17,9 @@ use crate::wrap::wrap;
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
     let path = &arguments.spec;
     let text = read_spec(path)?;
-    let spec =
+    let mut spec =
         stepscope::spec::parse(&text, &path.display().to_string(), &arguments.overrides).map_err(Failure::bad_input)?;
+    spec.measure.budget = arguments.budget.or(spec.measure.budget);
     let dataset = load(&spec)?;
     let folder = arguments.out.clone().unwrap_or_else(|| Path::new("runs").join(file_name(&spec.name)));
     if !arguments.force {

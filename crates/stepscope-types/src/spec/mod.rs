@@ -12,6 +12,7 @@
 mod checkpoint;
 mod choices;
 mod data;
+mod instruments;
 mod measure;
 mod model;
 mod sweep;
@@ -23,6 +24,7 @@ use thiserror::Error;
 pub use checkpoint::CheckpointSpec;
 pub use choices::{Activation, Initializer, LearningRateSpec, ModelKind, Precision, Sampling};
 pub use data::{AugmentSpec, DataSpec};
+pub use instruments::{Instrument, MeasureBudget, MeasurePreset, ParseBudgetError};
 pub use measure::MeasureSpec;
 pub use model::ModelSpec;
 pub use sweep::{SweepRange, SweepSeeds, SweepSpec};
