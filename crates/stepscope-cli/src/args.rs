@@ -1,5 +1,6 @@
 //! Every command and flag, once.
 
+mod export;
 mod predict;
 mod sweep;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use export::{ExportArguments, LiveArguments, ServerArguments};
 pub(crate) use sweep::{Limits, Memory, RunShardArguments, StatusArguments, SweepArguments};
 
 pub(crate) use predict::{Free, NamedAverage, PredictArguments, PredictFormat};
@@ -45,6 +47,8 @@ pub(crate) enum Command {
     Report(ReportArguments),
     /// Show the page of runs live while they train, in a browser or in the terminal
     Watch(WatchArguments),
+    /// Write runs for other tools: Parquet, CSV, TensorBoard, MLflow, Trackio
+    Export(ExportArguments),
     /// List the data sets, or download one
     Data {
         #[command(subcommand)]
@@ -87,6 +91,8 @@ pub(crate) struct TrainArguments {
     /// Replace a run that the folder already holds
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) live: LiveArguments,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -97,6 +103,8 @@ pub(crate) struct ResumeArguments {
     /// Folder of the run
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) live: LiveArguments,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,

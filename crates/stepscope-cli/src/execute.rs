@@ -10,6 +10,8 @@ use stepscope::record::{RecordError, ResumePoint, RunFolder, RunLock, RunSink};
 use stepscope::train::{FanOut, Outcome, Run, RunError, ScheduledProbe, TrainError};
 use stepscope::types::{Manifest, Record, RunSpec};
 
+use crate::args::LiveArguments;
+use crate::exports::Exports;
 use crate::failure::Failure;
 use crate::progress::ProgressSink;
 use crate::signals::Signals;
@@ -29,9 +31,11 @@ pub(crate) fn execute(
     force: bool,
     extra: Vec<ScheduledProbe<'_, Model>>,
     signals: &Signals,
+    live: &LiveArguments,
 ) -> Result<(Manifest, Outcome<Model>), Failure> {
     let prepared = Run::prepare(spec, dataset).map_err(Failure::bad_input)?.interrupted_by(signals.interrupt.clone());
     let manifest = prepared.manifest(unix_seconds());
+    let exports = Exports::new(live, &manifest, folder)?;
     let (run_folder, _lock) = claim(folder, force)?;
     let start = || {
         run_folder.write_manifest(&manifest)?;
@@ -40,7 +44,7 @@ pub(crate) fn execute(
     let records = start().map_err(Failure::of_folder)?;
     let checkpoints = spec.checkpoint.enabled;
     let checkpoints = checkpoints.then(|| run_folder.checkpoint_writer(prepared.retention(), spec_hash(spec)));
-    let outcome = train(prepared, spec, extra, RunSink::new(records, checkpoints), &run_folder, signals)?;
+    let outcome = train(prepared, spec, extra, RunSink::new(records, checkpoints), exports, &run_folder, signals)?;
     Ok((manifest, outcome))
 }
 
@@ -51,7 +55,10 @@ pub(crate) fn go_on(
     folder: &RunFolder,
     point: &ResumePoint,
     signals: &Signals,
+    live: &LiveArguments,
 ) -> Result<Outcome<Model>, Failure> {
+    let manifest = folder.manifest().map_err(Failure::of_folder)?;
+    let exports = Exports::new(live, &manifest, folder.path())?;
     let mut prepared =
         Run::prepare(spec, dataset).map_err(Failure::bad_input)?.interrupted_by(signals.interrupt.clone());
     if let Some(checkpoint) = &point.checkpoint {
@@ -62,7 +69,7 @@ pub(crate) fn go_on(
     let records = folder.reopen_records(point.records()).map_err(Failure::of_folder)?;
     let checkpoints = spec.checkpoint.enabled;
     let checkpoints = checkpoints.then(|| folder.checkpoint_writer(prepared.retention(), spec_hash(spec)));
-    train(prepared, spec, Vec::new(), RunSink::new(records, checkpoints), folder, signals)
+    train(prepared, spec, Vec::new(), RunSink::new(records, checkpoints), exports, folder, signals)
 }
 
 fn train(
@@ -70,12 +77,15 @@ fn train(
     spec: &RunSpec,
     extra: Vec<ScheduledProbe<'_, Model>>,
     mut sink: RunSink,
+    mut exports: Exports,
     folder: &RunFolder,
     signals: &Signals,
 ) -> Result<Outcome<Model>, Failure> {
     let mut progress = ProgressSink::new(&spec.name, spec.optimizer.momentum.get());
-    let outcome = prepared.train(extra, &mut FanOut(vec![&mut sink, &mut progress]));
+    exports.warn_through(progress.warner());
+    let outcome = prepared.train(extra, &mut FanOut(vec![&mut sink, &mut progress, &mut exports]));
     drop(progress);
+    exports.finish();
     match outcome {
         Ok(outcome) => Ok(outcome),
         Err(RunError::Train(TrainError::Interrupted { step })) => {

@@ -23,7 +23,8 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
     if !arguments.force {
         refuse_unfinished(&folder, &spec)?;
     }
-    let (_, outcome) = execute(&spec, &dataset, &folder, arguments.force, Vec::new(), &Signals::listen())?;
+    let (_, outcome) =
+        execute(&spec, &dataset, &folder, arguments.force, Vec::new(), &Signals::listen(), &arguments.live)?;
     show(&folder, &spec.name, &outcome.reason, arguments.format)
 }
 

@@ -14,7 +14,7 @@ use stepscope::types::RunSpec;
 use stepscope_report::advice::advise;
 use stepscope_report::{Run, RunSummary, summary_table};
 
-use crate::args::{Format, QuickstartArguments};
+use crate::args::{Format, LiveArguments, QuickstartArguments};
 use crate::commands::{print, print_json, report};
 use crate::execute::{execute, load, write_run};
 use crate::failure::Failure;
@@ -45,7 +45,15 @@ pub(crate) fn run(arguments: &QuickstartArguments) -> Result<(), Failure> {
         if spec.name == plan::GOOD {
             train_and_predict(spec, &dataset, folder, &predicted, arguments.force)?;
         } else {
-            execute(spec, &dataset, folder, arguments.force, Vec::new(), &Signals::default())?;
+            execute(
+                spec,
+                &dataset,
+                folder,
+                arguments.force,
+                Vec::new(),
+                &Signals::default(),
+                &LiveArguments::default(),
+            )?;
         }
     }
     let mut runs = Vec::new();
@@ -69,7 +77,7 @@ fn train_and_predict(
     let mut probe = LocalQuadraticProbe::on_training_set(spec, dataset);
     let due = plan::forecast_from(&lengths);
     let extra = vec![ScheduledProbe { probe: &mut probe, due }];
-    let (manifest, _) = execute(spec, dataset, folder, force, extra, &Signals::default())?;
+    let (manifest, _) = execute(spec, dataset, folder, force, extra, &Signals::default(), &LiveArguments::default())?;
     let predicted = predict_run(plan::PREDICTED, &manifest, &lengths, probe.quadratics()).map_err(Failure::failed)?;
     write_run(predicted_folder, force, &predicted.manifest, &predicted.records)
 }
