@@ -50,12 +50,21 @@ pub enum Uncertainty {
     },
 }
 
-/// How the network was evaluated while measuring.
+/// How the network was evaluated while measuring: where batch normalisation took its statistics from, and whether
+/// features were dropped (`curvature`, section 4.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Running statistics, no dropout: deterministic, examples independent of each other.
     Eval,
+    /// Running statistics, dropout by a fixed mask.
+    EvalWithDropout,
+    /// Statistics of the full data at these weights, held constant; no dropout.
+    FrozenFull,
+    /// Statistics of the full data at these weights, held constant; dropout by a fixed mask.
+    FrozenFullWithDropout,
+    /// The statistics of each measured batch, differentiated through; no dropout. Depends on the size of the batches.
+    TrainBatch,
     /// As in a training step: batch statistics, dropout on.
     Train,
     /// No network was involved (theory, bookkeeping).

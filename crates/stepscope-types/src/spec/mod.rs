@@ -17,7 +17,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use choices::{Activation, Initializer, LearningRateSpec, ModelKind, Precision, Sampling};
+pub use choices::{
+    Activation, Initializer, LearningRateSpec, ModelKind, Normalisation, Precision, ResidualForm, Sampling,
+};
 pub use measure::MeasureSpec;
 pub use model::ModelSpec;
 
@@ -227,7 +229,7 @@ impl RunSpec {
             })
         };
         require(!self.name.trim().is_empty(), "name", || "got an empty name, expected some text".to_owned())?;
-        positive("model.init_scale", self.model.init_scale)?;
+        self.model.validate()?;
         no_fraction("train.duration", self.train.duration)?;
         positive("line_search.update_step_adaptation", self.line_search.update_step_adaptation)?;
         at_least("line_search.num_batches", self.line_search.num_batches, 2)?;
@@ -240,14 +242,6 @@ impl RunSpec {
             [("data.train_examples", self.data.train_examples), ("data.test_examples", self.data.test_examples)]
         {
             at_least(key, count.unwrap_or(1), 1)?;
-        }
-        if let Some(hidden) = &self.model.hidden {
-            require(self.model.kind == ModelKind::Mlp, "model.hidden", || {
-                "widths apply to kind = \"mlp\" only: remove the key, or change model.kind".to_owned()
-            })?;
-            require(hidden.iter().all(|&width| (1..=1 << 20).contains(&width)), "model.hidden", || {
-                format!("got {hidden:?}, expected widths between 1 and 1048576")
-            })?;
         }
         Ok(())
     }
@@ -282,6 +276,13 @@ mod tests {
         case("model.init_scale", |s| s.model.init_scale = f64::NAN);
         case("model.hidden", |s| s.model.hidden = Some(vec![0]));
         case("model.hidden", |s| (s.model.kind, s.model.hidden) = (ModelKind::SimpleCnn, Some(vec![8])));
+        case("model.hidden", |s| (s.model.kind, s.model.hidden) = (ModelKind::RandomFeatures, Some(vec![8, 8])));
+        case("model.dropout", |s| s.model.dropout = 1.0);
+        case("model.dropout", |s| s.model.dropout = f64::NAN);
+        case("model.vocabulary", |s| s.model.vocabulary = 0);
+        case("model.normalisation", |s| {
+            (s.model.kind, s.model.normalisation) = (ModelKind::Lstm, Some(Normalisation::Batch));
+        });
         case("train.duration", |s| s.train.duration = TrainingDuration::Fraction(0.5));
         case("line_search.num_batches", |s| s.line_search.num_batches = 1);
         case("line_search.update_step_adaptation", |s| s.line_search.update_step_adaptation = f64::INFINITY);

@@ -85,7 +85,10 @@ fn keep_first_paragraphs(value: &mut Value) {
 
 impl<'a> Node<'a> {
     fn new(root: &'a Value, entry: &'a Value) -> Self {
-        let reference = entry["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+        // A key that may be absent refers to its type in one of two alternatives, of which the other is `null`.
+        let alternatives = entry["anyOf"].as_array().into_iter().flatten();
+        let reference = std::iter::once(entry).chain(alternatives).find_map(|entry| entry["$ref"].as_str());
+        let reference = reference.and_then(|reference| reference.strip_prefix('#'));
         let definition = reference.and_then(|pointer| root.pointer(pointer)).unwrap_or(entry);
         Self { root, entry, definition }
     }
@@ -209,7 +212,8 @@ mod tests {
             ("name", "text"),
             ("data.train_examples", "a whole number of at least 1"),
             ("model", "a table"),
-            ("model.kind", "one of \"mlp\", \"simple-cnn\""),
+            ("model.precision", "one of \"f32\", \"f64\""),
+            ("model.normalisation", "one of \"none\", \"batch\", \"group\", \"layer\""),
             ("model.hidden", "a list, of which each is a whole number of at least 1 and at most 1048576"),
             ("model.init_scale", "a finite number above 0"),
             ("train.batch_size", "a whole number of at least 1"),

@@ -12,7 +12,7 @@ use crate::backend::{BURN_VERSION, Backend};
 use crate::control::{LearningRateSource, Sgd};
 use crate::data::{Dataset, SamplingError, WithReplacement, sampler};
 use crate::measure::Objective;
-use crate::models::{Model, ModelError, ParamLayout};
+use crate::models::{Model, ModelError, ParamLayout, describe};
 
 /// A run that could not start or not go on.
 #[derive(Debug, Error)]
@@ -82,7 +82,7 @@ impl<'a> Run<'a> {
             },
             data: self.dataset.manifest(),
             model: ModelManifest {
-                description: describe(self.spec, self.dataset),
+                description: describe(&self.spec.model, self.dataset.shape, self.dataset.num_classes),
                 num_params: ParamLayout::of(&self.network).num_params() as u64,
             },
             software: Software {
@@ -120,31 +120,9 @@ impl<'a> Run<'a> {
             optimizer: Sgd::new(spec.optimizer.momentum),
             learning_rate: LearningRateSource::new(spec, plan.line_search_every),
             probes,
+            dropout_seed: seeds.data_seed(),
             average_test: spec.average.enabled.then(|| Objective::whole(&dataset.test, dataset.shape, &plain, dtype)),
         };
         Ok(training_loop.run(network, sink)?)
     }
-}
-
-/// The network in a line: `mlp 64-128-64-10 relu`.
-fn describe(spec: &RunSpec, dataset: &Dataset) -> String {
-    use stepscope_types::spec::ModelKind;
-    let activation = word(&spec.model.activation);
-    match spec.model.kind {
-        ModelKind::Mlp => {
-            let inputs = dataset.shape.iter().product::<usize>() as u64;
-            let widths = [vec![inputs], spec.model.hidden_widths(), vec![dataset.num_classes as u64]].concat();
-            let widths: Vec<String> = widths.iter().map(u64::to_string).collect();
-            format!("mlp {} {activation}", widths.join("-"))
-        }
-        ModelKind::SimpleCnn => {
-            let [channels, rows, columns] = dataset.shape;
-            format!("simple-cnn {channels}x{rows}x{columns}-{} {activation}", dataset.num_classes)
-        }
-    }
-}
-
-/// The word that a specification uses for a choice.
-fn word<T: serde::Serialize>(choice: &T) -> String {
-    serde_json::to_value(choice).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

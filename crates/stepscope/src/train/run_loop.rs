@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use burn::tensor::{DType, Device};
+use stepscope_spectral::random::RandomStream;
 use stepscope_types::quantity;
 use stepscope_types::{Estimate, Measurement, Mode, Reading, Step, StopReason, Timing, Uncertainty};
 use thiserror::Error;
@@ -46,6 +47,8 @@ pub struct TrainingLoop<'p, N> {
     pub learning_rate: LearningRateSource,
     /// The probes.
     pub probes: Vec<ScheduledProbe<'p, N>>,
+    /// Where every step's dropout masks come from.
+    pub dropout_seed: u64,
     /// The examples on which averages are evaluated, on the plain device; `None` for no averages.
     pub average_test: Option<Objective>,
 }
@@ -94,7 +97,9 @@ impl<N: Network> TrainingLoop<'_, N> {
         while step.0 < self.plan.num_steps {
             self.measure_due(step, &network, &layout, &clock, sink)?;
             let batch = self.next_batch();
-            let loss = mean_loss(&network, &batch, &Pass::values()).value;
+            // A function of the step alone, so that a run that is resumed drops what it would have dropped.
+            let pass = Pass::training(RandomStream::new(self.dropout_seed, step.0).next_word());
+            let loss = mean_loss(&network, &batch, &pass).value;
             let batch_loss = scalar(&loss);
             stop = watch.observe(step, batch_loss, self.learning_rate.current());
             if stop.is_none() {
@@ -111,7 +116,7 @@ impl<N: Network> TrainingLoop<'_, N> {
                 for measured in measured {
                     sink.receive(&Event::Measured(self.measurement(step, measured, clock.now(None))))?;
                 }
-                network = self.optimizer.step(network, learning_rate);
+                network = pass.statistics().absorb_into(self.optimizer.step(network, learning_rate));
                 let changed = last_learning_rate.replace(learning_rate) != Some(learning_rate);
                 // The last one too, so that a curve has both ends.
                 let changed = changed || step.0 + 1 == self.plan.num_steps;
