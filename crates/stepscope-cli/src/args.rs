@@ -26,7 +26,7 @@ pub(crate) enum Command {
     Predict(Box<PredictArguments>),
     /// Write one self-contained page about one or more runs
     Report(ReportArguments),
-    /// Say which data sets there are
+    /// List the data sets, or download one
     Data {
         #[command(subcommand)]
         command: DataCommand,
@@ -40,7 +40,7 @@ pub(crate) struct QuickstartArguments {
     /// Folder for the runs and the report
     #[arg(long, default_value = "stepscope-quickstart", value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Data set: optdigits, fashion14, or a folder with the four IDX files
+    /// Data set: optdigits, fashion14, a fetched one, or a folder (`stepscope data list` shows them)
     #[arg(long, default_value = "optdigits", value_name = "NAME")]
     pub(crate) data: String,
     /// Seed of initial weights, order of examples and probes
@@ -85,12 +85,30 @@ pub(crate) struct ReportArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
-    /// List the embedded data sets, with sizes, sources and licences
+    /// List the data sets, with sizes, sources and licences
     List {
         /// How the list is printed
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Download a data set into the cache, checked and resumable
+    Fetch(FetchArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FetchArguments {
+    /// Names: mnist, fashion-mnist, cifar10, cifar100, imdb
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Fetch from this address instead, where the files have their official names [default: STEPSCOPE_DATA_MIRROR]
+    #[arg(long, value_name = "URL")]
+    pub(crate) mirror: Option<String>,
+    /// Folder to fetch into [default: STEPSCOPE_DATA, else stepscope/data in the user's cache]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod download;
 mod execute;
 mod failure;
 mod progress;

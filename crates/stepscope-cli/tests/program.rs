@@ -233,5 +233,35 @@ fn help_fits_a_screen_and_data_sets_are_listed_with_their_licences() {
     let json: serde_json::Value =
         serde_json::from_str(&case.run(&["data", "list", "--format", "json"]).stdout).unwrap();
     assert_eq!(json[0]["num_train_examples"], 3823);
+    assert_eq!(json[2]["name"], "mnist");
     assert_eq!(case.run(&["trane"]).status, 2);
+}
+
+#[test]
+fn fetching_names_what_is_wrong_and_leaves_no_half_file() {
+    let case = case();
+    let unknown = case.run(&["data", "fetch", "mnits"]);
+    assert_eq!(unknown.status, 2);
+    assert!(unknown.stderr.contains("mnits") && unknown.stderr.contains("fashion-mnist"), "{}", unknown.stderr);
+    let embedded = case.run(&["data", "fetch", "optdigits"]);
+    assert!(embedded.status == 2 && embedded.stderr.contains("part of the program"), "{}", embedded.stderr);
+    // A server that has nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let cache = case.path("cache");
+    let absent = case.run(&["data", "fetch", "mnist", "--mirror", &address, "--cache", cache.to_str().unwrap()]);
+    assert_eq!(absent.status, 1, "{}", absent.stderr);
+    assert!(absent.stderr.contains("answers with status 404") && absent.stderr.contains(&address), "{}", absent.stderr);
+    assert!(!cache.join("mnist/train-images-idx3-ubyte.gz").exists());
+    std::fs::write(case.path("file"), "").unwrap();
+    let refused =
+        case.run(&["data", "fetch", "mnist", "--mirror", &address, "--cache", case.path("file").to_str().unwrap()]);
+    assert!(refused.status == 2 && refused.stderr.contains("cannot be written"), "{}", refused.stderr);
 }

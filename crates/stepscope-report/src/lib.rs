@@ -21,7 +21,7 @@ mod summary;
 mod table;
 
 pub use page::{Page, escape};
-pub use run::{LoadError, Point, Run, Series};
+pub use run::{Follower, LoadError, Point, Run, Series};
 pub use story::Story;
 pub use summary::{Number, RunSummary, summary_table};
 pub use table::{Align, Table};

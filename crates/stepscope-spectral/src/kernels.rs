@@ -88,6 +88,25 @@ pub(crate) fn add_combination(basis: &[Vec<f64>], coefficients: &[f64], target: 
     norm_from_squared(squared, target)
 }
 
+/// The first vectors of `basis` become Σ_j c_j q_j, one for each row of coefficients c (no more rows than vectors);
+/// block by block, so that a few blocks are all the memory this takes.
+pub(crate) fn replace_by_combinations(basis: &mut [Vec<f64>], coefficients: &[&[f64]]) {
+    let len = basis.first().map_or(0, Vec::len);
+    let mut blocks = vec![[0.0; BLOCK]; coefficients.len()];
+    for start in (0..len).step_by(BLOCK) {
+        let end = len.min(start + BLOCK);
+        for (block, row) in blocks.iter_mut().zip(coefficients) {
+            block.fill(0.0);
+            for (&coefficient, vector) in row.iter().zip(&*basis) {
+                add_scaled(&mut block[..end - start], coefficient, &vector[start..end]);
+            }
+        }
+        for (vector, block) in basis.iter_mut().zip(&blocks) {
+            vector[start..end].copy_from_slice(&block[..end - start]);
+        }
+    }
+}
+
 /// What is left of a vector, and what was taken from it.
 pub(crate) struct Orthogonalised {
     /// q_jᵀ target for every basis vector, summed over the passes.

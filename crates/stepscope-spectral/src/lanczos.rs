@@ -283,17 +283,26 @@ fn start_direction<E: std::error::Error + 'static>(
     dim: usize,
     random: &mut RandomStream,
 ) -> Result<Vec<f64>, LanczosError<E>> {
-    let mut direction = vec![0.0; dim];
+    match start {
+        StartVector::Random => {
+            let mut direction = vec![0.0; dim];
+            random.fill_normal(&mut direction);
+            Ok(direction)
+        }
+        StartVector::Warm(vector) => Ok(perturbed(vector, checked_start_norm(vector, dim)?, random)),
+    }
+}
+
+/// vector/`norm` with a random part of 10⁻³.
+pub(crate) fn perturbed(vector: &[f64], norm: f64, random: &mut RandomStream) -> Vec<f64> {
+    let mut direction = vec![0.0; vector.len()];
     random.fill_normal(&mut direction);
     let random_norm = kernels::norm(&direction);
-    if let StartVector::Warm(vector) = start {
-        let norm = checked_start_norm(vector, dim)?;
-        kernels::divide(&mut direction, random_norm / WARM_RANDOM_FRACTION);
-        for (entry, x) in direction.iter_mut().zip(vector) {
-            *entry += x / norm;
-        }
+    kernels::divide(&mut direction, random_norm / WARM_RANDOM_FRACTION);
+    for (entry, x) in direction.iter_mut().zip(vector) {
+        *entry += x / norm;
     }
-    Ok(direction)
+    direction
 }
 
 /// ‖v‖ of a start vector that has the right length and a direction.

@@ -109,11 +109,8 @@ impl KrylovProcess {
     }
 
     /// Norms below this are rounding errors of products and inner products.
-    ///
-    /// A product of dimension n carries an error of about √n ε‖A‖ if its terms round independently.
     pub(crate) fn rounding_level(&self) -> f64 {
-        let dim = self.basis.first().map_or(0, Vec::len) as f64;
-        (10.0 + dim.sqrt()) * f64::EPSILON * self.operator_norm
+        rounding_level(self.basis.first().map_or(0, Vec::len), self.operator_norm)
     }
 
     /// Adds the next direction to the basis: one product. Nothing happens where the subspace is invariant.
@@ -201,4 +198,11 @@ impl KrylovProcess {
         let scale = kernels::norm(&entries);
         if scale == 0.0 { 0.0 } else { std::f64::consts::SQRT_2 * kernels::norm(&differences) / scale }
     }
+}
+
+/// Norms below this are rounding errors of products with an operator of this norm.
+///
+/// A product of dimension n carries an error of about √n ε‖A‖ if its terms round independently.
+pub(crate) fn rounding_level(dim: usize, operator_norm: f64) -> f64 {
+    (10.0 + (dim as f64).sqrt()) * f64::EPSILON * operator_norm
 }

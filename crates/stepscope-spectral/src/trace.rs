@@ -1,11 +1,12 @@
 //! Trace and Frobenius norm from random probes.
 
-use stepscope_types::{Estimate, Uncertainty};
+use stepscope_types::Estimate;
 use thiserror::Error;
 
 use crate::kernels;
 use crate::operator::{LinearOperator, ProductError, checked_apply};
 use crate::random::RandomStream;
+use crate::statistics::{mean_with_error, root_mean_square_with_error, sampled};
 
 /// What [`hutchinson`] found.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,29 +73,9 @@ pub fn hutchinson<O: LinearOperator + ?Sized>(
         norms.push(checked_apply(operator, &probe, &mut image, product)?);
         traces.push(kernels::dot(&probe, &image));
     }
-    let estimate =
-        |value, error| Estimate::new(value, unit, Uncertainty::StandardError(error)).with_products(num_probes as u64);
-    let (trace, trace_error) = mean_with_error(&traces);
-    let (norm, norm_error) = root_mean_square_with_error(&norms);
-    Ok(TraceOutcome { trace: estimate(trace, trace_error), frobenius_norm: estimate(norm, norm_error) })
-}
-
-/// Mean of at least two samples and its standard error.
-fn mean_with_error(samples: &[f64]) -> (f64, f64) {
-    let count = samples.len() as f64;
-    let mean = samples.iter().sum::<f64>() / count;
-    let deviations: Vec<f64> = samples.iter().map(|sample| sample - mean).collect();
-    (mean, kernels::norm(&deviations) / ((count - 1.0) * count).sqrt())
-}
-
-/// √(mean of squares) and its standard error to first order, scaled so that no square overflows.
-fn root_mean_square_with_error(samples: &[f64]) -> (f64, f64) {
-    let largest = samples.iter().fold(0.0, |largest: f64, sample| largest.max(sample.abs()));
-    if largest == 0.0 {
-        return (0.0, 0.0);
-    }
-    let squares: Vec<f64> = samples.iter().map(|sample| (sample / largest).powi(2)).collect();
-    let (mean, error) = mean_with_error(&squares);
-    let root = mean.sqrt();
-    (largest * root, largest * error / (2.0 * root))
+    let num_products = num_probes as u64;
+    Ok(TraceOutcome {
+        trace: sampled(mean_with_error(&traces), unit, num_products),
+        frobenius_norm: sampled(root_mean_square_with_error(&norms), unit, num_products),
+    })
 }

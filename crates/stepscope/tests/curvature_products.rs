@@ -25,7 +25,7 @@ fn difference_of_gradients<N: Network>(network: &N, objective: &Objective, v: &[
     let at = |sign: f64| {
         let values: Vec<f64> =
             layout.values(network).iter().zip(v).map(|(theta, v)| theta + sign * epsilon * v).collect();
-        objective.loss_and_gradient(&layout.assign(network.clone(), &values), &layout).1
+        objective.loss_and_gradient(&layout.assign(network.clone(), &values), &layout).unwrap().1
     };
     at(1.0).iter().zip(at(-1.0)).map(|(plus, minus)| (plus - minus) / (2.0 * epsilon)).collect()
 }

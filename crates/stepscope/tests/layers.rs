@@ -9,13 +9,16 @@ use burn::module::Module;
 use burn::tensor::{Int, TensorData};
 use common::{dot, norm, random_vector, relative_error, weights};
 use stepscope::backend::Backend;
+use stepscope::data::Batch;
+use stepscope::measure::{Curvature, CurvatureOperator, Objective, ProductError, Tangents};
 use stepscope::models::layers::{
     Attention, BatchNorm, Conv2d, Dropout, Embedding, GroupNorm, LayerNorm, Linear, Lstm, activation, pooling, softmax,
 };
 use stepscope::models::loss::cross_entropy;
 use stepscope::models::{
-    BatchStatistics, DropoutMode, Dual, Network, NormalisationMode, ParamLayout, Pass, PassFault, buffers,
+    BatchStatistics, DropoutMode, Dual, InMode, Network, NormalisationMode, ParamLayout, Pass, PassFault, buffers,
 };
+use stepscope::spectral::LinearOperator;
 use stepscope::spectral::random::RandomStream;
 use stepscope::types::Mode;
 use stepscope::types::spec::{Activation, Precision};
@@ -445,6 +448,7 @@ fn frozen_statistics_over_micro_batches_are_those_of_one_batch() {
         drop(case.logits(part(from, count), pass));
     });
     assert_eq!((whole.len(), micro.len()), (2, 2));
+    assert!(BatchStatistics::over(3, |_, _| ()).is_empty() && BatchStatistics::by_batches(3, |_, _| ()).is_empty());
     let logits = |case: &Case, mode| vec(case.logits(part(3, 4), &Pass::values().with_normalisation(mode)).value);
     let frozen = logits(&case, NormalisationMode::FrozenFull(whole.clone()));
     assert!(relative_error(&logits(&case, NormalisationMode::FrozenFull(micro)), &frozen) <= 1e-13);
@@ -509,10 +513,45 @@ fn what_cannot_take_part_in_a_pass_is_named() {
     case.logits(Dual::constant(images(1)), &pass);
     assert_eq!(pass.fault(), None, "values need no rule");
 
+    let batch = Batch { images: images(1), labels: Tensor::from_data([0, 2, 1], &images(1).device()) };
+    let objective = Objective::of_batch(batch.clone());
+    let layout = ParamLayout::of(&case);
+    let mut out = vec![0.0; layout.num_params()];
+    let mut hessian = CurvatureOperator::new(&case, &objective, &layout, Curvature::Hessian);
+    let error = hessian.apply(&v, &mut out).unwrap_err();
+    assert_eq!(error, ProductError::Layer(PassFault::NoTangentRule { layer: "MyFilter".into() }));
+    let mut gauss_newton = CurvatureOperator::new(&case, &objective, &layout, Curvature::GaussNewton);
+    gauss_newton.apply(&v, &mut out).unwrap();
+    assert!(matches!(gauss_newton.tangents(), Some(Tangents::Differences(_))), "which needs no rule");
+
     let case = self::case(BATCH_NORM);
-    let pass = Pass::values().with_normalisation(NormalisationMode::FrozenFull(BatchStatistics::default()));
-    case.logits(Dual::constant(images(1)), &pass);
+    let none = NormalisationMode::FrozenFull(BatchStatistics::default());
+    let pass = Pass::values().with_normalisation(none.clone());
+    let logits = case.logits(Dual::constant(images(1)), &pass).value;
     assert_eq!(pass.fault(), Some(PassFault::NoStatistics { channels: 4 }));
+    assert!(vec(logits).iter().all(|z| z.is_nan()), "nobody takes this for a result");
+    let (layout, network) = (ParamLayout::of(&case), InMode::new(case, none, DropoutMode::Off));
+    let mut hessian = CurvatureOperator::new(&network, &objective, &layout, Curvature::Hessian);
+    let error = hessian.apply(&random_vector(layout.num_params(), 1), &mut vec![0.0; layout.num_params()]).unwrap_err();
+    assert_eq!(error, ProductError::Layer(PassFault::NoStatistics { channels: 4 }));
+}
+
+#[test]
+fn an_operator_measures_in_the_mode_that_its_network_is_put_in() {
+    let case = case(COMPOSITE);
+    let batch = Batch { images: images(1), labels: Tensor::from_data([0, 2, 1], &images(1).device()) };
+    let objective = Objective::of_batch(batch);
+    let layout = ParamLayout::of(&case);
+    let v = random_vector(layout.num_params(), 6);
+    for pass in modes(&case) {
+        let network = InMode::new(case.clone(), pass.normalisation().clone(), pass.dropout());
+        let mut operator = CurvatureOperator::new(&network, &objective, &layout, Curvature::Hessian);
+        let mut got = vec![0.0; layout.num_params()];
+        operator.apply(&v, &mut got).unwrap();
+        assert!(relative_error(&got, &hessian_product(&case, &pass, &v)) <= 1e-13, "{:?}", pass.mode());
+        let preflight = operator.preflight(&mut RandomStream::new(1, 1)).unwrap();
+        assert!(preflight.tangent_defect.unwrap() < 1e-12 && preflight.symmetry_defect < 1e-12);
+    }
 }
 
 #[test]

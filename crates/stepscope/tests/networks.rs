@@ -212,7 +212,13 @@ fn run_spec(kind: ModelKind) -> RunSpec {
     let mut spec = RunSpec::with_learning_rate(rate);
     spec.model.kind = kind;
     spec.model.vocabulary = 16;
-    spec.data = DataSpec { name: "fashion14".into(), train_examples: Some(32), test_examples: Some(8) };
+    spec.data = DataSpec {
+        name: "fashion14".into(),
+        train_examples: Some(32),
+        test_examples: Some(8),
+        vocabulary: 16,
+        ..DataSpec::default()
+    };
     spec.train.duration = TrainingDuration::Steps(2);
     spec.train.batch_size = BatchSize::new(4).unwrap();
     spec.measure.enabled = false;

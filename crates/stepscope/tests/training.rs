@@ -115,7 +115,7 @@ fn the_update_is_heavy_ball_without_dampening_whatever_the_sign_of_the_momentum(
         let mut optimizer = Sgd::new(Momentum::new(momentum).unwrap());
         let (mut theta, mut v) = (layout.values(&network), vec![0.0; layout.num_params()]);
         for _ in 0..5 {
-            let by_hand = objective.loss_and_gradient(&layout.assign(network.clone(), &theta), &layout).1;
+            let by_hand = objective.loss_and_gradient(&layout.assign(network.clone(), &theta), &layout).unwrap().1;
             for (v, g) in v.iter_mut().zip(&by_hand) {
                 *v = momentum * *v + g;
             }
@@ -256,7 +256,7 @@ fn the_noise_scale_of_a_network_is_that_of_its_per_example_gradients() {
         .map(|index| {
             let (device, dtype) = (backend.tracked(), backend.dtype());
             let one = Objective::new(&dataset.train, dataset.shape, &[index], &device, dtype);
-            one.loss_and_gradient(&network, &layout).1
+            one.loss_and_gradient(&network, &layout).unwrap().1
         })
         .collect();
     let count = f64::from(num_examples);

@@ -23,6 +23,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Data { command: DataCommand::List { format } } => data::list(format),
+        Command::Data { command: DataCommand::Fetch(arguments) } => data::fetch(&arguments),
         Command::Spec(arguments) => spec::run(&arguments),
     }
 }

@@ -3,15 +3,16 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Deserialize;
-use stepscope_types::{Manifest, Record};
+use stepscope_types::Manifest;
 use thiserror::Error;
 
-use super::Run;
+use super::{Run, line};
 
-const MANIFEST: &str = "run.json";
-const RECORDS: &str = "metrics.jsonl";
+pub(super) const MANIFEST: &str = "run.json";
+pub(super) const RECORDS: &str = "metrics.jsonl";
 
 /// No record, and no manifest, comes near this: what is longer is no run's file, and is not read into memory.
 const LONGEST_LINE: u64 = 16 << 20;
@@ -86,9 +87,39 @@ struct Format {
 pub(super) fn load(folder: &Path) -> Result<Run, LoadError> {
     let mut run = Run::empty(read_manifest(&folder.join(MANIFEST))?);
     let path = folder.join(RECORDS);
-    read_records(&mut BufReader::new(open(&path)?), &path, &mut run)?;
+    let mut end = End::default();
+    read_records(&mut BufReader::with_capacity(1 << 16, open(&path)?), &path, &mut run, &mut end)?;
+    // A line that does not end was being written when the process died.
+    if !end.rest.is_empty() && line::push(&end.rest, &mut run).is_err() {
+        run.notes.push(format!("{RECORDS}: line {}, the last, was cut off and is left out", end.num_lines + 1));
+    }
     run.sort();
     Ok(run)
+}
+
+/// Loads runs side by side, on as many threads as the machine has cores; the answers are in the order of `folders`.
+pub(super) fn load_all(folders: &[PathBuf]) -> Vec<Result<Run, LoadError>> {
+    let num_threads = std::thread::available_parallelism().map_or(1, usize::from).min(folders.len());
+    if num_threads <= 1 {
+        return folders.iter().map(|folder| load(folder)).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut loaded = Vec::new();
+        while let Some((index, folder)) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            folders.get(index).map(|folder| (index, folder))
+        } {
+            loaded.push((index, load(folder)));
+        }
+        loaded
+    };
+    let mut loaded: Vec<(usize, Result<Run, LoadError>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..num_threads).map(|_| scope.spawn(take)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    });
+    loaded.sort_by_key(|(index, _)| *index);
+    loaded.into_iter().map(|(_, run)| run).collect()
 }
 
 pub(super) fn discover(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
@@ -103,7 +134,7 @@ pub(super) fn discover(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     if runs.is_empty() { Err(LoadError::NoRuns { path: folder.to_owned() }) } else { Ok(runs) }
 }
 
-fn at(path: &Path, source: io::Error) -> LoadError {
+pub(super) fn at(path: &Path, source: io::Error) -> LoadError {
     let path = path.to_owned();
     match source.kind() {
         io::ErrorKind::NotFound => LoadError::Missing { path },
@@ -111,11 +142,11 @@ fn at(path: &Path, source: io::Error) -> LoadError {
     }
 }
 
-fn open(path: &Path) -> Result<File, LoadError> {
+pub(super) fn open(path: &Path) -> Result<File, LoadError> {
     File::open(path).map_err(|source| at(path, source))
 }
 
-fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
+pub(super) fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
     let mut text = Vec::new();
     open(path)?.take(LONGEST_LINE + 1).read_to_end(&mut text).map_err(|source| at(path, source))?;
     if text.len() as u64 > LONGEST_LINE {
@@ -130,29 +161,41 @@ fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
     serde_json::from_slice(&text).map_err(broken)
 }
 
-fn read_records(reader: &mut impl BufRead, path: &Path, run: &mut Run) -> Result<(), LoadError> {
-    let mut text = Vec::new();
-    for line in 1.. {
+/// How far a record file was read.
+#[derive(Debug, Default)]
+pub(super) struct End {
+    /// Bytes of whole lines.
+    pub(super) num_bytes: u64,
+    /// Whole lines.
+    pub(super) num_lines: u64,
+    /// What follows them: the beginning of a line.
+    pub(super) rest: Vec<u8>,
+}
+
+/// Reads whole lines until the end, from where `end` says that reading stopped before; `end` moves with every line.
+pub(super) fn read_records(
+    reader: &mut impl BufRead,
+    path: &Path,
+    run: &mut Run,
+    end: &mut End,
+) -> Result<(), LoadError> {
+    let text = &mut end.rest;
+    loop {
         text.clear();
-        let length = reader.take(LONGEST_LINE + 1).read_until(b'\n', &mut text).map_err(|source| at(path, source))?;
-        if length == 0 {
-            break;
-        }
+        let line = end.num_lines + 1;
+        let length = reader.take(LONGEST_LINE + 1).read_until(b'\n', text).map_err(|source| at(path, source))?;
         if length as u64 > LONGEST_LINE {
             return Err(LoadError::TooLong { path: path.to_owned(), line });
         }
-        match serde_json::from_slice::<Record>(&text) {
-            Ok(record) => run.push(record),
-            // A line that does not end was being written when the process died.
-            Err(_) if text.last() != Some(&b'\n') => {
-                run.notes.push(format!("{RECORDS}: line {line}, the last, was cut off and is left out"));
-            }
-            Err(error) => {
-                return Err(LoadError::Record { path: path.to_owned(), line, message: error.to_string() });
-            }
+        if text.last() != Some(&b'\n') {
+            return Ok(());
         }
+        if let Err(error) = line::push(text, run) {
+            return Err(LoadError::Record { path: path.to_owned(), line, message: error.to_string() });
+        }
+        end.num_bytes += length as u64;
+        end.num_lines += 1;
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -231,7 +274,8 @@ mod tests {
         let path = Path::new("metrics.jsonl");
         // Endless: this returns only because reading stops.
         let mut endless = BufReader::new(io::repeat(b'x'));
-        let error = read_records(&mut endless, path, &mut Run::empty(synthetic::manifest("run", 0.1))).unwrap_err();
+        let mut run = Run::empty(synthetic::manifest("run", 0.1));
+        let error = read_records(&mut endless, path, &mut run, &mut End::default()).unwrap_err();
         assert!(matches!(error, LoadError::TooLong { line: 1, .. }), "{error}");
     }
 

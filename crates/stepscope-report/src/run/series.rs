@@ -24,6 +24,7 @@ pub struct Point {
 pub struct Series {
     unit: String,
     points: Vec<Point>,
+    cost_seconds: f64,
 }
 
 impl From<&Measurement> for Point {
@@ -43,15 +44,21 @@ impl From<&Measurement> for Point {
 
 impl Series {
     pub(super) const fn empty() -> Self {
-        Self { unit: String::new(), points: Vec::new() }
+        Self { unit: String::new(), points: Vec::new(), cost_seconds: 0.0 }
     }
 
-    pub(super) fn push(&mut self, point: Point, unit: String) {
+    /// A series made of others: `points` by step, no two at the same.
+    pub(crate) fn of(unit: &str, points: Vec<Point>) -> Self {
+        Self { unit: unit.to_owned(), points, cost_seconds: 0.0 }
+    }
+
+    pub(super) fn push(&mut self, point: Point, unit: &str, cost_seconds: f64) {
         // An unresolved reading has no unit.
         if self.unit.is_empty() {
-            self.unit = unit;
+            unit.clone_into(&mut self.unit);
         }
         self.points.push(point);
+        self.cost_seconds += cost_seconds;
     }
 
     /// By step; of several points at a step the one pushed last stays.
@@ -65,6 +72,11 @@ impl Series {
     /// The unit of the values; empty where none was resolved.
     pub fn unit(&self) -> &str {
         &self.unit
+    }
+
+    /// Seconds that the readings took, those included that a resumed run made twice; 0 where no time was recorded.
+    pub fn cost_seconds(&self) -> f64 {
+        self.cost_seconds
     }
 
     /// All points, unresolved ones included, by step.
@@ -85,6 +97,16 @@ impl Series {
     /// The last point that has a value.
     pub fn last(&self) -> Option<(&Point, f64)> {
         self.values().next_back()
+    }
+
+    /// The mean of every stretch of `length` successive values, at the middle step of the stretch: what a curve of
+    /// thousands of noisy readings does underneath. A last stretch that is shorter than half is left out.
+    pub(crate) fn means(&self, length: usize) -> Vec<(&Point, f64)> {
+        let values: Vec<(&Point, f64)> = self.values().collect();
+        let whole = |chunk: &&[(&Point, f64)]| 2 * chunk.len() >= length;
+        let mean = |chunk: &[(&Point, f64)]| chunk.iter().map(|(_, value)| value).sum::<f64>() / chunk.len() as f64;
+        let stretches = values.chunks(length.max(1)).filter(whole);
+        stretches.filter_map(|chunk| Some((chunk.get(chunk.len() / 2)?.0, mean(chunk)))).collect()
     }
 
     /// At most about `limit` points (at least 8) that draw the same curve: the first, the last, and of every stretch
@@ -132,7 +154,7 @@ mod tests {
             interval: None,
             unresolved: None,
         });
-        Series { unit: "nat".into(), points: points.collect() }
+        Series::of("nat", points.collect())
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use crate::twin::{dot, jacobi_eigenpairs, normal_matrix, residual};
+use crate::twin::{diagonal, dot, general, jacobi_eigenpairs, normal_matrix, outliers_and_bulk, residual};
 use proptest::prelude::*;
 use stepscope_spectral::random::RandomStream;
 use stepscope_spectral::{
@@ -20,22 +20,6 @@ fn cold<O: LinearOperator>(config: LanczosConfig, operator: &mut O, seed: u64) -
 
 fn with_eigenvalues(eigenvalues: &[f64], seed: u64) -> DenseOperator {
     DenseOperator::with_eigenvalues(eigenvalues, &mut RandomStream::new(seed, 2)).unwrap()
-}
-
-/// A few outliers above a bulk near zero with a negative tail, as a network's Hessian has.
-fn outliers_and_bulk(outliers: &[f64], dim: usize) -> Vec<f64> {
-    let bulk = (0..dim - outliers.len()).map(|k| 0.3 * (k as f64 / dim as f64).powi(3) - 0.05);
-    outliers.iter().copied().chain(bulk).collect()
-}
-
-/// A diagonal matrix without the cost of a dense one.
-fn diagonal(values: Vec<f64>) -> impl LinearOperator<Error = Infallible> {
-    ClosureOperator::new(values.len(), move |input: &[f64], output: &mut [f64]| {
-        for ((out, x), d) in output.iter_mut().zip(input).zip(&values) {
-            *out = d * x;
-        }
-        Ok(())
-    })
 }
 
 proptest! {
@@ -324,11 +308,7 @@ fn the_residual_holds_for_an_operator_that_is_not_symmetric() {
     let mut random = RandomStream::new(13, 0);
     let mut entries = normal_matrix(dim, &mut random).entries().to_vec();
     entries.iter_mut().for_each(|x| *x += 0.05 * random.normal());
-    let rows = entries.clone();
-    let mut operator = ClosureOperator::new(dim, move |input: &[f64], output: &mut [f64]| {
-        output.iter_mut().zip(rows.chunks(dim)).for_each(|(out, row)| *out = dot(row, input));
-        Ok::<(), Infallible>(())
-    });
+    let mut operator = general(dim, entries.clone());
     let outcome = cold(LanczosConfig { max_products: 25, ..TOP }, &mut operator, 13);
     assert!(outcome.symmetry_defect > 0.01 && !outcome.converged);
     let pair = &outcome.eigenpairs[0];
@@ -344,11 +324,7 @@ fn the_symmetry_defect_of_a_full_run_is_the_relative_asymmetry() {
     random.fill_normal(&mut entries);
     let asymmetry: f64 = (0..dim * dim).map(|k| (entries[k] - entries[k % dim * dim + k / dim]).powi(2)).sum();
     let expected = (asymmetry / dot(&entries, &entries)).sqrt();
-    let mut operator = ClosureOperator::new(dim, move |input: &[f64], output: &mut [f64]| {
-        output.iter_mut().zip(entries.chunks(dim)).for_each(|(out, row)| *out = dot(row, input));
-        Ok::<(), Infallible>(())
-    });
-    let outcome = cold(TOP, &mut operator, 17);
+    let outcome = cold(TOP, &mut general(dim, entries), 17);
     assert_eq!(outcome.num_products, dim as u64);
     assert!((outcome.symmetry_defect / expected - 1.0).abs() < 1e-12, "{} {expected}", outcome.symmetry_defect);
 }

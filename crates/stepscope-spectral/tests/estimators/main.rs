@@ -1,6 +1,14 @@
 //! The estimators against independent twins, as a user of the crate sees them.
 
 #[cfg(test)]
+mod compose;
+#[cfg(test)]
+mod density;
+#[cfg(test)]
+mod eigensolver;
+#[cfg(test)]
+mod gram;
+#[cfg(test)]
 mod krylov;
 #[cfg(test)]
 mod lanczos;

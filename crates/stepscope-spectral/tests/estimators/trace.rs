@@ -1,21 +1,14 @@
 //! Trace and Frobenius norm: calibrated errors, the known variance, exact cases.
 
-use crate::twin::{dot, normal_matrix};
+use crate::twin::{dot, normal_matrix, standard_error};
 use stepscope_spectral::random::RandomStream;
 use stepscope_spectral::{Counted, DenseOperator, TraceError, hutchinson};
-use stepscope_types::{Estimate, Uncertainty};
+use stepscope_types::Estimate;
 
 const DIM: usize = 40;
 
 fn trace(matrix: &DenseOperator) -> f64 {
     matrix.entries().iter().step_by(DIM + 1).sum()
-}
-
-fn standard_error(estimate: &Estimate) -> f64 {
-    match estimate.error {
-        Uncertainty::StandardError(error) => error,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// Trace and norm over `num_seeds` independent runs of `num_probes`.

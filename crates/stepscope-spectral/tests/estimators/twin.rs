@@ -1,7 +1,10 @@
 //! What the tests share: an independent eigensolver and random matrices.
 
-use stepscope_spectral::DenseOperator;
+use std::convert::Infallible;
+
 use stepscope_spectral::random::RandomStream;
+use stepscope_spectral::{ClosureOperator, DenseOperator, LinearOperator};
+use stepscope_types::{Estimate, Uncertainty};
 
 /// Σ a_i b_i, term by term.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -55,4 +58,35 @@ pub(crate) fn jacobi_eigenpairs(matrix: &DenseOperator, dim: usize) -> Vec<(f64,
     let mut pairs: Vec<(f64, Vec<f64>)> = vectors.into_iter().enumerate().map(|(k, v)| (a[k][k], v)).collect();
     pairs.sort_by(|x, y| y.0.total_cmp(&x.0));
     pairs
+}
+
+/// A few outliers above a bulk near zero with a negative tail, as a network's Hessian has.
+pub(crate) fn outliers_and_bulk(outliers: &[f64], dim: usize) -> Vec<f64> {
+    let bulk = (0..dim - outliers.len()).map(|k| 0.3 * (k as f64 / dim as f64).powi(3) - 0.05);
+    outliers.iter().copied().chain(bulk).collect()
+}
+
+/// A diagonal matrix without the cost of a dense one.
+pub(crate) fn diagonal(values: Vec<f64>) -> impl LinearOperator<Error = Infallible> {
+    ClosureOperator::new(values.len(), move |input: &[f64], output: &mut [f64]| {
+        for ((out, x), d) in output.iter_mut().zip(input).zip(&values) {
+            *out = d * x;
+        }
+        Ok(())
+    })
+}
+
+/// A matrix given row by row that need not be symmetric.
+pub(crate) fn general(dim: usize, entries: Vec<f64>) -> impl LinearOperator<Error = Infallible> {
+    ClosureOperator::new(dim, move |input: &[f64], output: &mut [f64]| {
+        output.iter_mut().zip(entries.chunks(dim)).for_each(|(out, row)| *out = dot(row, input));
+        Ok(())
+    })
+}
+
+pub(crate) fn standard_error(estimate: &Estimate) -> f64 {
+    match estimate.error {
+        Uncertainty::StandardError(error) => error,
+        other => panic!("{other:?}"),
+    }
 }

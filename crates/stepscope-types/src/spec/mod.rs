@@ -10,6 +10,7 @@
 //! Reading a file, and refusing an unknown key with the nearest known one, is `stepscope::spec`'s work.
 
 mod choices;
+mod data;
 mod measure;
 mod model;
 
@@ -20,6 +21,7 @@ use thiserror::Error;
 pub use choices::{
     Activation, Initializer, LearningRateSpec, ModelKind, Normalisation, Precision, ResidualForm, Sampling,
 };
+pub use data::{AugmentSpec, DataSpec};
 pub use measure::MeasureSpec;
 pub use model::ModelSpec;
 
@@ -55,22 +57,6 @@ pub struct RunSpec {
     /// The random streams.
     #[serde(default)]
     pub seeds: Seeds,
-}
-
-/// The data set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct DataSpec {
-    /// An embedded data set (`optdigits`, `fashion14`) or a folder with the four IDX files of MNIST's layout.
-    pub name: String,
-    /// Use only the first so many training examples.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub train_examples: Option<u64>,
-    /// Use only the first so many test examples.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub test_examples: Option<u64>,
 }
 
 /// Length and batches.
@@ -143,12 +129,6 @@ pub struct InvalidSpec {
 
 fn default_name() -> String {
     "run".to_owned()
-}
-
-impl Default for DataSpec {
-    fn default() -> Self {
-        Self { name: "optdigits".to_owned(), train_examples: None, test_examples: None }
-    }
 }
 
 /// The literals below are checked by the test `defaults_are_valid`.
@@ -238,11 +218,11 @@ impl RunSpec {
         at_least("measure.examples", self.measure.examples, 1)?;
         at_least("measure.max_products", self.measure.max_products, 2)?;
         at_least("measure.noise_batches", self.measure.noise_batches, 8)?;
-        for (key, count) in
-            [("data.train_examples", self.data.train_examples), ("data.test_examples", self.data.test_examples)]
-        {
-            at_least(key, count.unwrap_or(1), 1)?;
-        }
+        self.data.validate()?;
+        let (words, rows) = (self.data.vocabulary, self.model.vocabulary);
+        require(self.model.kind != ModelKind::Lstm || rows >= words, "model.vocabulary", || {
+            format!("got {rows}, expected at least data.vocabulary, {words}: words beyond it would be read as one")
+        })?;
         Ok(())
     }
 }
@@ -280,6 +260,7 @@ mod tests {
         case("model.dropout", |s| s.model.dropout = 1.0);
         case("model.dropout", |s| s.model.dropout = f64::NAN);
         case("model.vocabulary", |s| s.model.vocabulary = 0);
+        case("model.vocabulary", |s| (s.model.kind, s.model.vocabulary) = (ModelKind::Lstm, 10));
         case("model.normalisation", |s| {
             (s.model.kind, s.model.normalisation) = (ModelKind::Lstm, Some(Normalisation::Batch));
         });
@@ -289,6 +270,9 @@ mod tests {
         case("measure.examples", |s| s.measure.examples = 0);
         case("measure.noise_batches", |s| s.measure.noise_batches = 2);
         case("data.train_examples", |s| s.data.train_examples = Some(0));
+        case("data.vocabulary", |s| s.data.vocabulary = 2);
+        case("data.sequence_length", |s| s.data.sequence_length = 0);
+        case("data.augment.pad_crop", |s| s.data.augment.pad_crop = 1000);
         for (key, spec) in cases {
             assert_eq!(spec.validate().unwrap_err().key, key);
         }

@@ -3,7 +3,7 @@
 use burn::Tensor;
 use burn::tensor::{DType, Device, Int, TensorData};
 
-use super::dataset::Split;
+use super::split::Split;
 
 /// Images with their labels, on a device.
 #[derive(Debug, Clone)]
@@ -19,14 +19,23 @@ impl Batch {
     pub fn gather(split: &Split, shape: [usize; 3], indices: &[u32], device: &Device, dtype: DType) -> Self {
         let (mut images, mut labels) = (Vec::new(), Vec::new());
         split.gather(indices, &mut images, &mut labels);
-        let labels: Vec<i64> = labels.into_iter().map(i64::from).collect();
-        let [channels, rows, columns] = shape;
+        Self::of_numbers(images, &labels, shape, device, dtype)
+    }
+
+    /// The batch of these images, one after the other, and their labels.
+    pub(super) fn of_numbers(
+        images: Vec<f32>,
+        labels: &[u8],
+        [channels, rows, columns]: [usize; 3],
+        device: &Device,
+        dtype: DType,
+    ) -> Self {
+        let count = labels.len();
+        let labels: Vec<i64> = labels.iter().copied().map(i64::from).collect();
+        let images = TensorData::new(images, [count, channels, rows, columns]);
         Self {
-            images: Tensor::from_data(
-                TensorData::new(images, [indices.len(), channels, rows, columns]),
-                (device, dtype),
-            ),
-            labels: Tensor::from_data(TensorData::new(labels, [indices.len()]), device),
+            images: Tensor::from_data(images, (device, dtype)),
+            labels: Tensor::from_data(TensorData::new(labels, [count]), device),
         }
     }
 

@@ -1,24 +1,20 @@
-//! A data set in memory: normalised images, labels, a checksum.
+//! A data set in memory: examples, labels, a checksum.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
 use stepscope_types::DataManifest;
 use stepscope_types::spec::DataSpec;
 
-use super::embedded;
+use super::augment::Augmentation;
+use super::cache::Cache;
+use super::cifar::Layout;
 use super::error::DataError;
-use super::idx::{IdxFile, IdxKind};
+use super::imdb::{self, Tokenizer};
 use super::normalise::Normalisation;
+use super::raw::{RawData, RawSplit, RawValues};
+use super::split::Split;
+use super::{catalogue, embedded, idx_folder};
 use crate::spec::nearest;
-
-/// The files of MNIST's layout, each with an optional `.gz`, in the order of the checksum.
-const FILES: [(&str, IdxKind); 4] = [
-    ("train-images-idx3-ubyte", IdxKind::Images),
-    ("train-labels-idx1-ubyte", IdxKind::Labels),
-    ("t10k-images-idx3-ubyte", IdxKind::Images),
-    ("t10k-labels-idx1-ubyte", IdxKind::Labels),
-];
 
 /// Training and test examples of one classification problem.
 ///
@@ -33,84 +29,49 @@ const FILES: [(&str, IdxKind); 4] = [
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
-    /// The embedded name, or the folder.
+    /// The embedded or fetched name, or the folder.
     pub name: String,
-    /// Channels, rows, columns of an example.
+    /// Channels, rows, columns of an image; for texts 1, 1 and the number of tokens.
     pub shape: [usize; 3],
     /// Number of classes: labels are 0 to this, excluded.
     pub num_classes: usize,
-    /// The map that was applied to every pixel.
-    pub normalisation: Normalisation,
+    /// The map that was applied to the pixels of each channel; empty for texts.
+    pub normalisation: Vec<Normalisation>,
     /// The examples to train on.
     pub train: Split,
     /// The examples to judge by.
     pub test: Split,
-    /// SHA-256, in hexadecimal, of the four whole unpacked IDX files one after the other: training images,
-    /// training labels, test images, test labels. It is the same whether the files are gzip or not and
-    /// however many of their examples are used.
+    /// SHA-256, in hexadecimal, of the whole unpacked files one after the other. IDX: training images, training labels, test images,
+    /// test labels; CIFAR: the training files, the test file; IMDB: names and texts. It is the same whether files are packed or
+    /// not and however many of their examples are used.
     pub sha256: String,
 }
 
-/// Images with their labels.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Split {
-    /// Normalised pixels: example, channel, row, column, the last one fastest.
-    pub images: Vec<f32>,
-    /// One class for each example.
-    pub labels: Vec<u8>,
-    example_length: usize,
-}
-
-impl Split {
-    /// Number of examples, at least 1.
-    pub fn num_examples(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Number of pixels of one example over all channels.
-    pub fn example_length(&self) -> usize {
-        self.example_length
-    }
-
-    /// The pixels of one example.
-    ///
-    /// # Panics
-    /// As a slice does, for an index that is not below [`Split::num_examples`].
-    pub fn example(&self, index: usize) -> &[f32] {
-        &self.images[index * self.example_length..][..self.example_length]
-    }
-
-    /// Pixels and labels of the examples of a batch, in its order; the buffers are cleared first, so that a
-    /// loop can use the same ones at every step.
-    ///
-    /// # Panics
-    /// As a slice does, for an index that is not below [`Split::num_examples`].
-    pub fn gather(&self, indices: &[u32], images: &mut Vec<f32>, labels: &mut Vec<u8>) {
-        images.clear();
-        labels.clear();
-        for &index in indices {
-            images.extend_from_slice(self.example(index as usize));
-            labels.push(self.labels[index as usize]);
-        }
-    }
-}
-
 impl Dataset {
-    /// Reads the data set that a specification names: an embedded one, else a folder with the four IDX files of
-    /// MNIST's layout, each plain or gzip (where both are there, the plain one is read).
+    /// Reads the data set that a specification names: an embedded one, one that `stepscope data fetch` has brought, else a
+    /// folder with the files of MNIST's layout (each plain or gzip; where both are there, the plain one is read), of CIFAR's
+    /// binary form or of IMDB.
     ///
-    /// The number of classes of a folder is its highest training label + 1. `train_examples` and
-    /// `test_examples` keep the first ones of each file.
+    /// The number of classes of an IDX folder is its highest training label + 1. `train_examples` and `test_examples` keep the
+    /// first ones of each file, and the training examples in use alone decide the normalisation.
     ///
     /// # Errors
     /// [`DataError`]: a name that is neither, a file that is missing or damaged, files that do not belong
     /// together, labels outside the classes, images without contrast, more examples than there are.
     pub fn load(spec: &DataSpec) -> Result<Self, DataError> {
-        let (files, num_classes) = match embedded::by_name(&spec.name) {
-            Some(embedded) => (embedded.read()?, Some(embedded.num_classes)),
-            None => (read_folder(&spec.name)?, None),
+        Self::load_with(spec, &Cache::of_user())
+    }
+
+    /// As [`Dataset::load`], with fetched data sets in another cache than the user's.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`].
+    pub fn load_with(spec: &DataSpec, cache: &Cache) -> Result<Self, DataError> {
+        let raw = match embedded::by_name(&spec.name) {
+            Some(embedded) => idx_folder::assemble(&spec.name, embedded.read()?, Some(embedded.num_classes))?,
+            None => read_folder(spec, cache)?,
         };
-        assemble(spec, &files, num_classes)
+        prepare(spec, raw)
     }
 
     /// What `run.json` says about the data.
@@ -124,119 +85,120 @@ impl Dataset {
             shape: self.shape.map(|length| length as u64),
         }
     }
+
+    /// The changes of training images that a specification asks for, if any; `seed` is
+    /// [`stepscope_types::Seeds::data_seed`].
+    ///
+    /// # Errors
+    /// [`DataError::AugmentedText`] where the examples are texts.
+    pub fn augmentation(&self, spec: &DataSpec, seed: u64) -> Result<Option<Augmentation>, DataError> {
+        let augmentation = Augmentation::new(spec.augment, self.shape, self.train.black(), seed);
+        if augmentation.is_some() && self.normalisation.is_empty() {
+            return Err(DataError::AugmentedText { name: self.name.clone() });
+        }
+        Ok(augmentation)
+    }
 }
 
-fn read_folder(name: &str) -> Result<[IdxFile; 4], DataError> {
-    let folder = Path::new(name);
+/// Reads a fetched data set or a folder, in the format that its files have.
+fn read_folder(spec: &DataSpec, cache: &Cache) -> Result<RawData, DataError> {
+    let name = &spec.name;
+    let folder = match catalogue::by_name(name) {
+        Some(published) if !published.is_in(cache) => {
+            let folder = cache.folder(name).display().to_string();
+            return Err(DataError::NotFetched { name: name.clone(), folder });
+        }
+        Some(published) => cache.folder(published.name),
+        None => PathBuf::from(name),
+    };
+    let folder = folder.as_path();
     if !folder.is_dir() {
-        let names = || embedded::ALL.iter().map(|embedded| embedded.name);
+        let names = || embedded::ALL.iter().map(|set| set.name).chain(catalogue::PUBLISHED.iter().map(|set| set.name));
         return Err(DataError::UnknownName {
-            name: name.to_owned(),
+            name: name.clone(),
             known: names().collect::<Vec<_>>().join(", "),
             nearest: nearest(name, names()),
         });
     }
-    let read = |(stem, kind): (&'static str, IdxKind)| {
-        let candidates = [folder.join(stem), folder.join(format!("{stem}.gz"))];
-        let path = candidates.iter().find(|path| path.exists()).ok_or_else(|| DataError::MissingFile {
-            folder: name.to_owned(),
-            stem,
-            all: FILES.map(|(stem, _)| stem).join(", "),
-        })?;
-        IdxFile::read(path, kind).map_err(DataError::from)
-    };
-    let [train_images, train_labels, test_images, test_labels] = FILES;
-    Ok([read(train_images)?, read(train_labels)?, read(test_images)?, read(test_labels)?])
+    if let Some(layout) = Layout::of_folder(folder) {
+        return layout.read(folder);
+    }
+    if imdb::is_here(folder) {
+        let vocabulary = u16::try_from(spec.vocabulary).unwrap_or(u16::MAX);
+        return imdb::read(folder, Tokenizer { vocabulary, sequence_length: spec.sequence_length as usize });
+    }
+    idx_folder::assemble(name, idx_folder::read(folder)?, None)
 }
 
-/// `num_classes` is `None` where the training labels decide it.
-fn assemble(spec: &DataSpec, files: &[IdxFile; 4], num_classes: Option<usize>) -> Result<Dataset, DataError> {
-    let name = || spec.name.clone();
-    let [train_images, train_labels, test_images, test_labels] = files;
-    let size = |images: &IdxFile| [images.dimensions()[1], images.dimensions()[2]];
-    if size(train_images) != size(test_images) {
-        return Err(DataError::Shapes { name: name(), train: size(train_images), test: size(test_images) });
-    }
-    let num_classes = match num_classes {
-        Some(num_classes) => num_classes,
-        None => count_classes(train_labels.payload()).ok_or_else(|| DataError::OneClass { name: name() })?,
+/// Cuts the splits to the examples asked for and normalises them.
+fn prepare(spec: &DataSpec, raw: RawData) -> Result<Dataset, DataError> {
+    let train = cut(spec, "training", "data.train_examples", spec.train_examples, raw.train)?;
+    let test = cut(spec, "test", "data.test_examples", spec.test_examples, raw.test)?;
+    let normalisation = match &train.values {
+        RawValues::Pixels(pixels) => normalise(spec, pixels, raw.shape)?,
+        RawValues::Tokens(_) => Vec::new(),
     };
-    check_labels(&spec.name, "training", train_images, train_labels, num_classes)?;
-    check_labels(&spec.name, "test", test_images, test_labels, num_classes)?;
-    let num_train = example_count(spec, "training", spec.train_examples, train_labels.num_examples())?;
-    let num_test = example_count(spec, "test", spec.test_examples, test_labels.num_examples())?;
-
-    let [rows, columns] = size(train_images);
-    let example_length = rows * columns;
-    let train_pixels = &train_images.payload()[..num_train * example_length];
-    let normalisation = Normalisation::of(train_pixels)
-        .ok_or_else(|| DataError::ConstantImages { name: name(), value: train_pixels[0] })?;
-    let split = |images: &IdxFile, labels: &IdxFile, num_examples: usize| Split {
-        images: normalisation.apply(&images.payload()[..num_examples * example_length]),
-        labels: labels.payload()[..num_examples].to_vec(),
-        example_length,
+    let tables: Vec<[f32; 256]> = normalisation.iter().map(Normalisation::table).collect();
+    let split = |raw: RawSplit| match raw.values {
+        RawValues::Pixels(pixels) => Split::of_pixels(pixels, tables.clone(), raw.labels),
+        RawValues::Tokens(tokens) => Split::of_tokens(tokens, raw.labels),
     };
     Ok(Dataset {
-        name: name(),
-        shape: [1, rows, columns],
-        num_classes,
+        name: spec.name.clone(),
+        shape: raw.shape,
+        num_classes: raw.num_classes,
+        train: split(train),
+        test: split(test),
         normalisation,
-        train: split(train_images, train_labels, num_train),
-        test: split(test_images, test_labels, num_test),
-        sha256: checksum(files),
+        sha256: raw.sha256,
     })
 }
 
-/// Highest label + 1, if that makes at least two classes.
-fn count_classes(labels: &[u8]) -> Option<usize> {
-    labels.iter().max().filter(|&&highest| highest > 0).map(|&highest| usize::from(highest) + 1)
-}
-
-fn check_labels(
-    name: &str,
-    split: &'static str,
-    images: &IdxFile,
-    labels: &IdxFile,
-    num_classes: usize,
-) -> Result<(), DataError> {
-    let name = || name.to_owned();
-    let (num_images, num_labels) = (images.num_examples(), labels.num_examples());
-    if num_images != num_labels {
-        return Err(DataError::Counts { name: name(), split, num_images, num_labels });
-    }
-    match labels.payload().iter().enumerate().find(|(_, label)| usize::from(**label) >= num_classes) {
-        Some((index, &label)) => Err(DataError::Label { name: name(), split, index, label, num_classes }),
-        None => Ok(()),
-    }
-}
-
-fn example_count(
+/// The first examples of a split.
+fn cut(
     spec: &DataSpec,
     split: &'static str,
+    key: &'static str,
     asked: Option<u64>,
-    available: usize,
-) -> Result<usize, DataError> {
-    let Some(asked) = asked else { return Ok(available) };
-    match usize::try_from(asked) {
-        Ok(count) if (1..=available).contains(&count) => Ok(count),
-        _ => {
-            let key = if split == "test" { "data.test_examples" } else { "data.train_examples" };
-            Err(DataError::ExampleCount { key, name: spec.name.clone(), split, asked, available })
-        }
+    mut raw: RawSplit,
+) -> Result<RawSplit, DataError> {
+    let available = raw.labels.len();
+    let Some(asked) = asked else { return Ok(raw) };
+    let count = match usize::try_from(asked) {
+        Ok(count) if (1..=available).contains(&count) => count,
+        _ => return Err(DataError::ExampleCount { key, name: spec.name.clone(), split, asked, available }),
+    };
+    match &mut raw.values {
+        RawValues::Pixels(pixels) => pixels.truncate(pixels.len() / available * count),
+        RawValues::Tokens(tokens) => tokens.truncate(tokens.len() / available * count),
     }
+    raw.labels.truncate(count);
+    Ok(raw)
 }
 
-fn checksum(files: &[IdxFile; 4]) -> String {
-    let mut hasher = Sha256::new();
-    for file in files {
-        hasher.update(file.header());
-        hasher.update(file.payload());
-    }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+/// The normalisation of every channel.
+fn normalise(
+    spec: &DataSpec,
+    pixels: &[u8],
+    [channels, rows, columns]: [usize; 3],
+) -> Result<Vec<Normalisation>, DataError> {
+    let plane = rows * columns;
+    (0..channels)
+        .map(|channel| {
+            let of_channel = pixels.chunks(channels * plane).flat_map(|image| &image[channel * plane..][..plane]);
+            Normalisation::of(of_channel.copied()).ok_or_else(|| DataError::ConstantImages {
+                name: spec.name.clone(),
+                channel,
+                value: pixels.get(channel * plane).copied().unwrap_or(0),
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::idx::IdxKind;
+    use super::super::idx_folder::{FILES, count_classes};
     use super::*;
     use std::fs;
     use tempfile::TempDir;
@@ -276,7 +238,7 @@ mod tests {
             assert_eq!(dataset.train.num_examples(), embedded.num_train_examples);
             assert_eq!(dataset.test.num_examples(), embedded.num_test_examples);
             assert_eq!(dataset.shape, [1, embedded.image_size[0], embedded.image_size[1]]);
-            assert_eq!(count_classes(&dataset.train.labels), Some(embedded.num_classes));
+            assert_eq!(count_classes(dataset.train.labels()), Some(embedded.num_classes));
         }
     }
 
@@ -293,15 +255,16 @@ mod tests {
     fn the_nearest_training_digit_has_the_right_label_for_98_percent_of_the_test_digits() {
         let digits = Dataset::load(&named("optdigits")).unwrap();
         let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum::<f32>();
+        let train = &digits.train;
+        let examples: Vec<Vec<f32>> = (0..train.num_examples()).map(|index| train.example(index)).collect();
         let nearest = |example: &[f32]| {
-            let train = &digits.train;
             (0..train.num_examples())
-                .map(|index| (distance(example, train.example(index)), index))
+                .map(|index| (distance(example, &examples[index]), index))
                 .min_by(|a, b| a.0.total_cmp(&b.0))
-                .map(|(_, index)| train.labels[index])
+                .map(|(_, index)| train.labels()[index])
         };
         let test = &digits.test;
-        let right = (0..test.num_examples()).filter(|&i| nearest(test.example(i)) == Some(test.labels[i])).count();
+        let right = (0..test.num_examples()).filter(|&i| nearest(&test.example(i)) == Some(test.labels()[i])).count();
         let accuracy = right as f64 / test.num_examples() as f64;
         assert!((accuracy - 0.98).abs() < 0.0005, "{accuracy}");
     }
@@ -309,9 +272,9 @@ mod tests {
     #[test]
     fn the_test_split_goes_through_the_map_of_the_training_split() {
         let dataset = load(&folder((&[0, 4, 4, 0], &[0, 1]), (&[2, 6], &[1]))).unwrap();
-        assert_eq!(dataset.normalisation, Normalisation { mean: 2.0, standard_deviation: 2.0 });
-        assert_eq!(dataset.train.images, [-1.0, 1.0, 1.0, -1.0]);
-        assert_eq!(dataset.test.images, [0.0, 2.0]);
+        assert_eq!(dataset.normalisation, [Normalisation { mean: 2.0, standard_deviation: 2.0 }]);
+        assert_eq!([dataset.train.example(0), dataset.train.example(1)].concat(), [-1.0, 1.0, 1.0, -1.0]);
+        assert_eq!(dataset.test.example(0), [0.0, 2.0]);
         assert_eq!((dataset.num_classes, dataset.shape), (2, [1, 1, 2]));
     }
 
@@ -322,10 +285,11 @@ mod tests {
             name: folder.path().to_str().unwrap().to_owned(),
             train_examples: Some(1),
             test_examples: Some(1),
+            ..DataSpec::default()
         };
         let some = Dataset::load(&spec).unwrap();
         assert_eq!((some.train.num_examples(), some.test.num_examples()), (1, 1));
-        assert_eq!(some.train.images, [-1.0, 1.0]);
+        assert_eq!(some.train.example(0), [-1.0, 1.0]);
         let all = load(&folder).unwrap();
         assert_eq!((some.num_classes, &some.sha256), (5, &all.sha256), "classes and checksum are the files'");
         for (key, too_many) in [
@@ -339,15 +303,6 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_gathered_in_the_order_of_its_indices() {
-        let dataset = load(&folder((&[0, 4, 4, 0, 2, 2], &[0, 1, 2]), (&[2, 6], &[1]))).unwrap();
-        let (mut images, mut labels) = (vec![9.0], vec![9]);
-        dataset.train.gather(&[2, 0], &mut images, &mut labels);
-        assert_eq!(labels, [2, 0]);
-        assert_eq!(images, [dataset.train.example(2), dataset.train.example(0)].concat());
-    }
-
-    #[test]
     fn files_that_do_not_belong_together_are_refused_with_the_facts() {
         let good: (&[u8], &[u8]) = (&[0, 4, 4, 0], &[0, 1]);
         let cases = [
@@ -358,7 +313,7 @@ mod tests {
                 "the label of test example 1 (counted from 0) is 7, expected at most 1",
             ),
             (folder((&[0, 4, 4, 0], &[0, 0]), good), "every training label is 0"),
-            (folder((&[3, 3, 3, 3], &[0, 1]), good), "every pixel of the training images used is 3"),
+            (folder((&[3, 3, 3, 3], &[0, 1]), good), "every pixel of channel 0 of the training images used is 3"),
         ];
         for (folder, expected) in cases {
             let message = load(&folder).unwrap_err().to_string();
@@ -386,9 +341,25 @@ mod tests {
         let message = |name: &str| Dataset::load(&named(name)).unwrap_err().to_string();
         assert_eq!(
             message("optdigit"),
-            "data.name: got \"optdigit\", which is neither an embedded data set (optdigits, fashion14) nor a folder that is there: did you mean \"optdigits\"?"
+            "data.name: got \"optdigit\", which is neither a known data set (optdigits, fashion14, mnist, fashion-mnist, cifar10, cifar100, imdb) nor a folder that is there: did you mean \"optdigits\"?"
         );
         assert!(message("Fashion-14").ends_with("did you mean \"fashion14\"?"));
         assert!(message("/nowhere/at/all").ends_with("nor a folder that is there"));
+    }
+
+    #[test]
+    fn a_published_set_that_was_not_fetched_says_how_to_fetch_it() {
+        let cache = tempfile::tempdir().unwrap();
+        let message = Dataset::load_with(&named("cifar10"), &Cache::at(cache.path())).unwrap_err().to_string();
+        assert!(message.contains("stepscope data fetch cifar10"), "{message}");
+    }
+
+    #[test]
+    fn a_fetched_set_is_read_from_the_cache() {
+        let cache = tempfile::tempdir().unwrap();
+        let made = folder((&[0, 4, 4, 0], &[0, 1]), (&[2, 6], &[1]));
+        fs::rename(made.keep(), cache.path().join("mnist")).unwrap();
+        let dataset = Dataset::load_with(&named("mnist"), &Cache::at(cache.path())).unwrap();
+        assert_eq!((dataset.name.as_str(), dataset.train.num_examples()), ("mnist", 2));
     }
 }

@@ -1,5 +1,7 @@
 //! Why a data set cannot be used.
 
+use std::io;
+
 use thiserror::Error;
 
 use super::idx::IdxError;
@@ -10,18 +12,68 @@ pub enum DataError {
     /// One of the four files is no IDX file of its kind.
     #[error(transparent)]
     Idx(#[from] IdxError),
-    /// Neither an embedded data set nor a folder.
+    /// Neither a known data set nor a folder.
     #[error(
-        "data.name: got \"{name}\", which is neither an embedded data set ({known}) nor a folder that is there{hint}",
+        "data.name: got \"{name}\", which is neither a known data set ({known}) nor a folder that is there{hint}",
         hint = nearest.map(|nearest| format!(": did you mean \"{nearest}\"?")).unwrap_or_default()
     )]
     UnknownName {
         /// The name given.
         name: String,
-        /// The embedded data sets.
+        /// The embedded and the published data sets.
         known: String,
-        /// The embedded data set whose name is nearest, if one is near.
+        /// The known data set whose name is nearest, if one is near.
         nearest: Option<&'static str>,
+    },
+    /// A published data set that is not in the cache.
+    #[error("data.name: \"{name}\" is not whole in the cache ({folder}): run `stepscope data fetch {name}`")]
+    NotFetched {
+        /// The data set.
+        name: String,
+        /// Where it would be.
+        folder: String,
+    },
+    /// A file that cannot be opened or read.
+    #[error("{file}: cannot be read ({source}): check that the file is there and that you may read it")]
+    Unreadable {
+        /// Which file.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A CIFAR file that does not consist of whole records.
+    #[error(
+        "{file}: got {got} bytes, expected a multiple of {record}, the length of a record: fetch or copy the file again"
+    )]
+    CifarLength {
+        /// Which file.
+        file: String,
+        /// Its length.
+        got: usize,
+        /// Bytes of a record.
+        record: usize,
+    },
+    /// An archive that ends early or fails its checksum.
+    #[error("{file}: the archive is damaged or cut off ({source}): fetch or copy it again")]
+    Archive {
+        /// Which file.
+        file: String,
+        /// What the decoder says.
+        source: io::Error,
+    },
+    /// Reviews of a split and class are missing.
+    #[error("{name}: there is no review in {part}: expected texts in train/neg, train/pos, test/neg and test/pos")]
+    NoReviews {
+        /// The folder.
+        name: String,
+        /// Split and class.
+        part: String,
+    },
+    /// Texts cannot be moved or mirrored.
+    #[error("data.augment: the examples of {name} are texts, which cannot be moved or mirrored: leave the table out")]
+    AugmentedText {
+        /// The data set.
+        name: String,
     },
     /// A folder without one of the four files.
     #[error(
@@ -83,13 +135,15 @@ pub enum DataError {
         /// The data set.
         name: String,
     },
-    /// Every training pixel has the same value.
+    /// Every training pixel of a channel has the same value.
     #[error(
-        "{name}: every pixel of the training images used is {value}, expected images that differ: there is nothing to learn from"
+        "{name}: every pixel of channel {channel} of the training images used is {value}, expected images that differ: there is nothing to learn from"
     )]
     ConstantImages {
         /// The data set.
         name: String,
+        /// The channel, from 0.
+        channel: usize,
         /// The value of every pixel.
         value: u8,
     },

@@ -179,6 +179,11 @@ impl IdxFile {
         &self.payload
     }
 
+    /// The numbers, without a copy.
+    pub(super) fn into_payload(self) -> Vec<u8> {
+        self.payload
+    }
+
     /// The first dimension.
     pub fn num_examples(&self) -> usize {
         self.dimensions[0]

@@ -13,7 +13,7 @@ use crate::checkpoint::{State, StateError, Stateful};
 ///
 /// A batch is a function of the seed and its number alone: a checkpoint stores [`Sampler::position`], and
 /// [`Sampler::set_position`] goes on from there bit for bit.
-pub trait Sampler: Stateful + Send {
+pub trait Sampler: Stateful + Send + std::fmt::Debug {
     /// The examples of the next batch, as many as the batch size.
     fn next_batch(&mut self) -> &[u32];
     /// Number of batches drawn so far.

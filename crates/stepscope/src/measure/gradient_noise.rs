@@ -8,6 +8,7 @@ use stepscope_types::spec::MeasureSpec;
 use stepscope_types::{Estimate, Mode, Reading, Uncertainty};
 
 use super::objective::Objective;
+use super::operators::ProductError;
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::student::student_quantile_95;
 use crate::checkpoint::{State, StateError, Stateful};
@@ -153,7 +154,10 @@ impl<'a> NoiseProbe<'a> {
     }
 
     /// Gradients of fresh independent batches at this point.
-    pub fn draw_gradients<N: Network>(&mut self, at: &ProbePoint<'_, N>) -> Vec<Vec<f64>> {
+    ///
+    /// # Errors
+    /// [`ProductError::Loss`] where the loss does not fit a batch.
+    pub fn draw_gradients<N: Network>(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Vec<f64>>, ProductError> {
         let split = &self.dataset.train;
         // A loaded data set has at least one example.
         let num_examples = NonZeroU64::new(split.num_examples() as u64).unwrap_or(NonZeroU64::MIN);
@@ -162,7 +166,7 @@ impl<'a> NoiseProbe<'a> {
                 let indices: Vec<u32> =
                     (0..self.batch_size).map(|_| self.random.u64_below(num_examples) as u32).collect();
                 let batch = Objective::new(split, self.dataset.shape, &indices, &self.device, self.dtype);
-                batch.loss_and_gradient(at.network, at.layout).1
+                Ok(batch.loss_and_gradient(at.network, at.layout)?.1)
             })
             .collect()
     }
@@ -174,7 +178,7 @@ impl<N: Network> Probe<N> for NoiseProbe<'_> {
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
-        let noise = GradientNoise::from_gradients(&self.draw_gradients(at), self.batch_size);
+        let noise = GradientNoise::from_gradients(&self.draw_gradients(at)?, self.batch_size);
         let num_examples = self.num_batches as u64 * self.batch_size;
         let estimate =
             |value, unit, error| Estimate::new(value, unit, error).over_examples(num_examples).in_mode(Mode::Eval);

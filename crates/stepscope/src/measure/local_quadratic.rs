@@ -5,9 +5,9 @@ use stepscope_spectral::{LinearOperator, spectral_measure};
 use stepscope_theory::MeasuredQuadratic;
 use stepscope_types::{RunSpec, Spectrum, Step};
 
-use super::curvature::{Curvature, CurvatureOperator};
 use super::gradient_noise::NoiseProbe;
 use super::objective::Objective;
+use super::operators::{Curvature, CurvatureOperator};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use crate::backend::Backend;
 use crate::checkpoint::{State, StateError, Stateful};
@@ -70,10 +70,10 @@ impl<N: Network> Probe<N> for LocalQuadraticProbe<'_> {
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
-        let (loss, gradient) = self.objective.loss_and_gradient(at.network, at.layout);
+        let (loss, gradient) = self.objective.loss_and_gradient(at.network, at.layout)?;
         let deviations: Vec<Vec<f64>> = self
             .noise
-            .draw_gradients(at)
+            .draw_gradients(at)?
             .into_iter()
             .take(self.num_deviations)
             .map(|batch| batch.iter().zip(&gradient).map(|(batch, full)| batch - full).collect())

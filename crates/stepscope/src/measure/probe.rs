@@ -5,7 +5,7 @@ use stepscope_types::quantity::Quantity;
 use stepscope_types::{Reading, Step};
 use thiserror::Error;
 
-use super::curvature::ProductError;
+use super::operators::ProductError;
 use crate::checkpoint::Stateful;
 use crate::models::ParamLayout;
 
@@ -62,4 +62,7 @@ pub enum ProbeError {
     /// The Krylov iteration could not go on.
     #[error("the sharpness probe stopped: {0}")]
     Lanczos(#[from] LanczosError<ProductError>),
+    /// A gradient or product could not be formed.
+    #[error(transparent)]
+    Product(#[from] ProductError),
 }

@@ -6,8 +6,8 @@ use stepscope_types::quantity;
 use stepscope_types::spec::MeasureSpec;
 use stepscope_types::{Estimate, Mode, Uncertainty};
 
-use super::curvature::{Curvature, CurvatureOperator};
 use super::objective::Objective;
+use super::operators::{Curvature, CurvatureOperator};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::models::Network;
@@ -51,7 +51,7 @@ impl<N: Network> Probe<N> for SharpnessProbe {
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
         let num_examples = self.objective.num_examples() as u64;
-        let (_, gradient) = self.objective.loss_and_gradient(at.network, at.layout);
+        let (_, gradient) = self.objective.loss_and_gradient(at.network, at.layout)?;
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, Curvature::Hessian);
         let start = match &self.warm_start {

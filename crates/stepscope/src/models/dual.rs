@@ -58,6 +58,12 @@ impl<const D: usize> Dual<D> {
     }
 }
 
+impl<const D: usize> From<Tensor<D>> for Dual<D> {
+    fn from(value: Tensor<D>) -> Self {
+        Self::constant(value)
+    }
+}
+
 /// Sizes of 1 are spread over the other's, in the tangent as in the value.
 impl<const D: usize> std::ops::Add for Dual<D> {
     type Output = Self;

@@ -3,6 +3,7 @@
 mod batch_statistics;
 pub mod buffers;
 mod dual;
+mod in_mode;
 pub mod init;
 pub mod layers;
 pub mod loss;
@@ -12,10 +13,11 @@ mod param_layout;
 mod param_tensors;
 mod pass;
 
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 
 pub use batch_statistics::BatchStatistics;
 pub use dual::Dual;
+pub use in_mode::InMode;
 pub use model::{Model, ModelError, describe};
 pub use networks::{Mlp, SimpleCnn};
 pub use param_layout::ParamLayout;
@@ -25,8 +27,14 @@ pub use pass::{DropoutMode, NormalisationMode, Pass, PassFault};
 /// A classifier whose forward pass is written over [`Dual`] tensors.
 ///
 /// Whoever implements the one method gets losses, gradients and exact Hessian-vector products.
-pub trait Network: Module {
+// `ModuleDisplay` comes with Burn's derive, and what wraps a network needs it.
+pub trait Network: Module + ModuleDisplay {
     /// Logits `[batch, classes]` of images `[batch, channels, rows, columns]`. Token sequences are images
     /// `[batch, 1, 1, length]` of whole numbers.
     fn logits(&self, images: Dual<4>, pass: &Pass) -> Dual<2>;
+
+    /// Names of the layers whose derivative jumps (`relu`, `max-pool`), where differences of gradients are no Hessian.
+    fn kinks(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 }

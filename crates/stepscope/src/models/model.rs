@@ -159,4 +159,17 @@ impl Network for Model {
             Self::Recurrent(network) => network.logits(images, pass),
         }
     }
+
+    fn kinks(&self) -> Vec<&'static str> {
+        match self {
+            Self::Mlp(network) => network.kinks(),
+            Self::RandomFeatures(network) => network.kinks(),
+            Self::SimpleCnn(network) => network.kinks(),
+            Self::Vgg(network) => network.kinks(),
+            Self::ResNet(network) => network.kinks(),
+            Self::MobileNetV2(network) => network.kinks(),
+            Self::VisionTransformer(network) => network.kinks(),
+            Self::Recurrent(network) => network.kinks(),
+        }
+    }
 }

@@ -45,6 +45,11 @@ impl ParamLayout {
         self.num_params
     }
 
+    /// Whether the network computes in a type narrower than f64.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.home.as_ref().is_some_and(|(_, dtype)| *dtype != DType::F64)
+    }
+
     /// Path and range of every parameter: `layers.0.weight`, `0..8192`.
     pub fn ranges(&self) -> impl Iterator<Item = (&str, std::ops::Range<usize>)> {
         self.entries.iter().map(|entry| (entry.path.as_str(), entry.offset..entry.offset + entry.len))

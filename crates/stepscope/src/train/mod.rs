@@ -9,6 +9,7 @@ mod run;
 mod run_loop;
 mod schedule;
 
+pub use averaging::AverageExamples;
 pub use divergence::DivergenceWatch;
 pub use event::{Event, FanOut, MemorySink, Sink, SinkError};
 pub use plan::{Plan, PlanError};

@@ -4,15 +4,19 @@ use stepscope_spectral::random::RandomStream;
 use stepscope_types::{Manifest, ModelManifest, RunSpec, Seeds, Software};
 use thiserror::Error;
 
+use super::averaging::AverageExamples;
 use super::event::Sink;
 use super::plan::{Plan, PlanError};
 use super::probes::RunProbes;
 use super::run_loop::{Outcome, ScheduledProbe, TrainError, TrainingLoop};
 use crate::backend::{BURN_VERSION, Backend};
 use crate::control::{LearningRateSource, Sgd};
-use crate::data::{Dataset, SamplingError, WithReplacement, sampler};
+use crate::data::{DataError, Dataset, Loader, SamplingError, WithReplacement, probe_subset, sampler};
 use crate::measure::Objective;
 use crate::models::{Model, ModelError, ParamLayout, describe};
+
+/// Training examples from which an averaged network's running statistics are computed, at most.
+const STATISTICS_EXAMPLES: u64 = 2048;
 
 /// A run that could not start or not go on.
 #[derive(Debug, Error)]
@@ -23,6 +27,9 @@ pub enum RunError {
     /// The network does not fit the data.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The data cannot be used as asked.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The examples cannot be drawn as asked.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
@@ -109,19 +116,30 @@ impl<'a> Run<'a> {
         probes.extend(extra.into_iter().map(|ScheduledProbe { probe, due }| ScheduledProbe { probe, due }));
 
         let batch_size = spec.train.batch_size;
+        let of_train = probe_subset(num_train, STATISTICS_EXAMPLES.min(num_train as u64), seeds.probe_seed())?;
+        let average_examples = spec.average.enabled.then(|| AverageExamples {
+            test: Objective::whole(&dataset.test, dataset.shape, &plain, dtype),
+            train: Objective::new(&dataset.train, dataset.shape, &of_train, &plain, dtype),
+        });
         let training_loop = TrainingLoop {
             dataset,
             device: backend.tracked(),
             dtype,
             plan,
-            sampler: sampler(spec.train.sampling, num_train, batch_size, seeds.data_seed())?,
+            loader: Loader::new(
+                &dataset.train,
+                dataset.shape,
+                sampler(spec.train.sampling, num_train, batch_size, seeds.data_seed())?,
+                dataset.augmentation(&spec.data, seeds.data_seed())?,
+                plan.steps_per_epoch,
+            ),
             // Apart from the training stream, so that measuring the learning rate does not change the order of the examples.
             line_sampler: Box::new(WithReplacement::new(num_train, batch_size, seeds.probe_seed())?),
             optimizer: Sgd::new(spec.optimizer.momentum),
             learning_rate: LearningRateSource::new(spec, plan.line_search_every),
             probes,
             dropout_seed: seeds.data_seed(),
-            average_test: spec.average.enabled.then(|| Objective::whole(&dataset.test, dataset.shape, &plain, dtype)),
+            average_examples,
         };
         Ok(training_loop.run(network, sink)?)
     }

@@ -8,16 +8,16 @@ use stepscope_types::quantity;
 use stepscope_types::{Estimate, Measurement, Mode, Reading, Step, StopReason, Timing, Uncertainty};
 use thiserror::Error;
 
-use super::averaging::Averages;
+use super::averaging::{AverageExamples, Averages};
 use super::divergence::DivergenceWatch;
 use super::event::{Event, Sink, SinkError};
 use super::plan::Plan;
 use super::schedule::Due;
 use crate::control::{LearningRateSource, Line, Sgd};
-use crate::data::{Batch, Dataset, Sampler};
+use crate::data::{Batch, Dataset, Loader, Sampler};
 use crate::measure::objective::{mean_loss, scalar};
 use crate::measure::{Measured, Objective, Probe, ProbeError, ProbePoint};
-use crate::models::{Network, ParamLayout, ParamTensors, Pass};
+use crate::models::{DropoutMode, InMode, Network, NormalisationMode, ParamLayout, ParamTensors, Pass};
 
 /// A probe with the steps at which it measures.
 pub struct ScheduledProbe<'p, N> {
@@ -37,8 +37,8 @@ pub struct TrainingLoop<'p, N> {
     pub dtype: DType,
     /// The lengths.
     pub plan: Plan,
-    /// The order of the examples.
-    pub sampler: Box<dyn Sampler>,
+    /// The training batches.
+    pub loader: Loader,
     /// The batches that a measured learning rate is evaluated on.
     pub line_sampler: Box<dyn Sampler>,
     /// The direction.
@@ -49,8 +49,8 @@ pub struct TrainingLoop<'p, N> {
     pub probes: Vec<ScheduledProbe<'p, N>>,
     /// Where every step's dropout masks come from.
     pub dropout_seed: u64,
-    /// The examples on which averages are evaluated, on the plain device; `None` for no averages.
-    pub average_test: Option<Objective>,
+    /// The examples on which averages are evaluated; `None` for no averages.
+    pub average_examples: Option<AverageExamples>,
 }
 
 /// How a run ended, and with which weights.
@@ -88,7 +88,7 @@ impl<N: Network> TrainingLoop<'_, N> {
     pub fn run(mut self, mut network: N, sink: &mut dyn Sink) -> Result<Outcome<N>, TrainError> {
         let layout = ParamLayout::of(&network);
         let clock = Clock(Instant::now());
-        let mut averages = self.average_test.take().map(|test| Averages::new(&self.plan, test));
+        let mut averages = self.average_examples.take().map(|examples| Averages::new(&self.plan, examples));
         let mut watch = DivergenceWatch::new();
         let mut last_learning_rate = None;
         let mut stop = None;
@@ -96,7 +96,7 @@ impl<N: Network> TrainingLoop<'_, N> {
         sink.receive(&Event::RunStarted { num_steps: self.plan.num_steps, timing: clock.now(None) })?;
         while step.0 < self.plan.num_steps {
             self.measure_due(step, &network, &layout, &clock, sink)?;
-            let batch = self.next_batch();
+            let batch = self.loader.next_batch(&self.device, self.dtype);
             // A function of the step alone, so that a run that is resumed drops what it would have dropped.
             let pass = Pass::training(RandomStream::new(self.dropout_seed, step.0).next_word());
             let loss = mean_loss(&network, &batch, &pass).value;
@@ -140,11 +140,6 @@ impl<N: Network> TrainingLoop<'_, N> {
         let epoch = self.plan.epoch(step.0);
         sink.receive(&Event::RunEnded { step, epoch, reason: reason.clone(), timing: clock.now(None) })?;
         Ok(Outcome { network, step, reason })
-    }
-
-    fn next_batch(&mut self) -> Batch {
-        let indices = self.sampler.next_batch();
-        Batch::gather(&self.dataset.train, self.dataset.shape, indices, &self.device, self.dtype)
     }
 
     fn measure_due(
@@ -223,7 +218,11 @@ struct HeldOutLine<'a, N> {
 
 impl<N: Network> Line for HeldOutLine<'_, N> {
     fn losses(&mut self, positions: [f64; 3], num_batches: usize) -> Vec<[f64; 3]> {
-        let networks = positions.map(|s| self.direction.displace(self.network.valid(), -s));
+        // On each batch's own statistics, as in the step: the running ones belong to where the step starts.
+        let networks = positions.map(|s| {
+            let displaced = self.direction.displace(self.network.valid(), -s);
+            InMode::new(displaced, NormalisationMode::TrainBatch, DropoutMode::Off)
+        });
         (0..num_batches)
             .map(|_| {
                 let indices = self.sampler.next_batch();

@@ -31,6 +31,19 @@ pub fn sigmoid<const D: usize>(x: Dual<D>) -> Dual<D> {
     x.elementwise(activation::sigmoid, |_, y| y.clone() * y.neg().add_scalar(1.0))
 }
 
+/// The name of the activation, if its derivative jumps somewhere.
+pub fn kink(activation: Activation) -> Option<&'static str> {
+    match activation {
+        Activation::Relu => Some("relu"),
+        Activation::Tanh
+        | Activation::Gelu
+        | Activation::GeluTanh
+        | Activation::Silu
+        | Activation::Sigmoid
+        | Activation::Softplus => None,
+    }
+}
+
 /// max(x, 0), with derivative 0 at 0. The mask is a constant: the second derivative vanishes almost everywhere.
 fn relu<const D: usize>(x: Dual<D>) -> Dual<D> {
     match x.tangent {

@@ -44,4 +44,9 @@ impl Network for Mlp {
         }
         x
     }
+
+    fn kinks(&self) -> Vec<&'static str> {
+        let is_nonlinear = self.layers.len() > 1;
+        activation::kink(self.activation).filter(|_| is_nonlinear).into_iter().collect()
+    }
 }

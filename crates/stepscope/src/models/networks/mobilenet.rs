@@ -74,6 +74,10 @@ impl Network for MobileNetV2 {
         let features = pooling::global_avg_pool2d(act(self.last.forward(x, pass)));
         self.dense.forward(self.dropout.forward(features, pass), pass)
     }
+
+    fn kinks(&self) -> Vec<&'static str> {
+        activation::kink(self.activation).into_iter().collect()
+    }
 }
 
 impl InvertedResidual {

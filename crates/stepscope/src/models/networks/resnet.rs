@@ -117,6 +117,10 @@ impl Network for ResNet {
         }
         self.dense.forward(self.dropout.forward(pooling::global_avg_pool2d(x), pass), pass)
     }
+
+    fn kinks(&self) -> Vec<&'static str> {
+        activation::kink(self.activation).into_iter().collect()
+    }
 }
 
 impl Block {

@@ -69,4 +69,8 @@ impl Network for SimpleCnn {
         let x = self.activate(4, x, pass);
         self.dense2.forward(self.dropout.forward(x, pass), pass)
     }
+
+    fn kinks(&self) -> Vec<&'static str> {
+        activation::kink(self.activation).into_iter().chain(["max-pool"]).collect()
+    }
 }

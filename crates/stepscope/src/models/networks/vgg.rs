@@ -68,4 +68,8 @@ impl Network for Vgg {
         let features = self.dropout.forward(x.linear(|x| x.reshape([batch, -1])), pass);
         self.dense.forward(features, pass)
     }
+
+    fn kinks(&self) -> Vec<&'static str> {
+        activation::kink(self.activation).into_iter().chain(["max-pool"]).collect()
+    }
 }

@@ -98,4 +98,8 @@ impl Network for VisionTransformer {
         let mean = self.norm.forward(x, pass).linear(|x| x.mean_dim(1).reshape([batch, width]));
         self.dense.forward(self.dropout.forward(mean, pass), pass)
     }
+
+    fn kinks(&self) -> Vec<&'static str> {
+        activation::kink(self.activation).into_iter().collect()
+    }
 }

@@ -3,18 +3,26 @@
 use burn::Tensor;
 use burn::tensor::{DType, Device};
 
+use super::batch_loss::BatchLoss;
+use super::error::ProductError;
 use crate::data::{Batch, Split};
 use crate::models::loss::cross_entropy;
 use crate::models::{Dual, Network, ParamLayout, Pass};
 
-/// L(θ) = (1/n) Σ_i ℓ_i(θ) over n fixed examples, held on the device in micro-batches.
+/// L(θ) = (1/n) Σ_i ℓ_i(θ) over n fixed examples, held on the device in micro-batches of type `B`.
 ///
 /// The micro-batch size bounds memory and changes results by f64 rounding of a sum only: every micro-batch enters with
 /// its number of examples, and sums over micro-batches are f64.
 #[derive(Debug, Clone)]
-pub struct Objective {
-    micro_batches: Vec<Batch>,
+pub struct Objective<B = Batch> {
+    micro_batches: Vec<Held<B>>,
     num_examples: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Held<B> {
+    batch: B,
+    len: usize,
 }
 
 /// Loss and accuracy of a network on an [`Objective`].
@@ -24,6 +32,77 @@ pub struct Evaluation {
     pub losses: Vec<f64>,
     /// Examples whose largest logit is the label's.
     pub num_correct: usize,
+}
+
+impl<B> Objective<B> {
+    /// The examples of `batches`, of which `len` says how many a batch has. Each batch is a micro-batch: it passes
+    /// through the network as a whole. Empty ones are left out.
+    pub fn from_batches(batches: impl IntoIterator<Item = B>, len: impl Fn(&B) -> usize) -> Self {
+        let batches = batches.into_iter().map(|batch| Held { len: len(&batch), batch });
+        let micro_batches: Vec<Held<B>> = batches.filter(|sized| sized.len > 0).collect();
+        Self { num_examples: micro_batches.iter().map(|sized| sized.len).sum(), micro_batches }
+    }
+
+    /// The objective itself, if it holds at least `asked` examples.
+    ///
+    /// # Errors
+    /// [`ProductError::TooFewExamples`] with both numbers.
+    pub fn with_at_least(self, asked: usize) -> Result<Self, ProductError> {
+        let available = self.num_examples;
+        if available >= asked { Ok(self) } else { Err(ProductError::TooFewExamples { asked, available }) }
+    }
+
+    /// n.
+    pub fn num_examples(&self) -> usize {
+        self.num_examples
+    }
+
+    /// The micro-batches, each with its share of the examples.
+    pub fn micro_batches(&self) -> impl Iterator<Item = (&B, f64)> {
+        let total = self.num_examples.max(1) as f64;
+        self.sized_batches().map(move |(batch, len)| (batch, len as f64 / total))
+    }
+
+    /// The micro-batches, each with its number of examples.
+    pub(super) fn sized_batches(&self) -> impl Iterator<Item = (&B, usize)> {
+        self.micro_batches.iter().map(|sized| (&sized.batch, sized.len))
+    }
+
+    /// ℓ_i of every example, in order. One forward pass.
+    ///
+    /// # Errors
+    /// [`ProductError::Loss`] where the loss does not fit a batch.
+    pub fn per_example_losses<N: BatchLoss<B>>(&self, network: &N) -> Result<Vec<f64>, ProductError> {
+        let mut losses = Vec::with_capacity(self.num_examples);
+        for (batch, len) in self.sized_batches() {
+            let parts = network.loss(batch).parts(len)?;
+            losses.extend(parts.per_example.value.into_data().iter::<f64>());
+        }
+        Ok(losses)
+    }
+
+    /// L(θ) and ∇L(θ). One gradient over the n examples.
+    ///
+    /// `network` is on the tracked device with parameters that require gradients.
+    ///
+    /// # Errors
+    /// [`ProductError::Loss`] where the loss does not fit a batch.
+    pub fn loss_and_gradient<N: BatchLoss<B>>(
+        &self,
+        network: &N,
+        layout: &ParamLayout,
+    ) -> Result<(f64, Vec<f64>), ProductError> {
+        let mut gradient = vec![0.0; layout.num_params()];
+        let mut loss = 0.0;
+        let total = self.num_examples.max(1) as f64;
+        for (batch, len) in self.sized_batches() {
+            let (mean, share) = (network.loss(batch).parts(len)?.mean().value, len as f64 / total);
+            loss += share * scalar(&mean);
+            let part = layout.gradient(network, &mut mean.backward());
+            accumulate(&mut gradient, &part, share);
+        }
+        Ok((loss, gradient))
+    }
 }
 
 impl Objective {
@@ -50,55 +129,26 @@ impl Objective {
         dtype: DType,
         micro_batch_size: usize,
     ) -> Self {
-        let micro_batches = indices
-            .chunks(micro_batch_size.max(1))
-            .map(|chunk| Batch::gather(split, shape, chunk, device, dtype))
-            .collect();
-        Self { micro_batches, num_examples: indices.len() }
+        let chunks = indices.chunks(micro_batch_size.max(1));
+        Self::from_batches(chunks.map(|chunk| Batch::gather(split, shape, chunk, device, dtype)), Batch::len)
     }
 
     /// An objective over one batch that already lives on the device.
     pub fn of_batch(batch: Batch) -> Self {
-        Self { num_examples: batch.len(), micro_batches: vec![batch] }
-    }
-
-    /// n.
-    pub fn num_examples(&self) -> usize {
-        self.num_examples
-    }
-
-    /// The micro-batches, each with its share of the examples.
-    pub fn micro_batches(&self) -> impl Iterator<Item = (&Batch, f64)> {
-        let total = self.num_examples.max(1) as f64;
-        self.micro_batches.iter().map(move |batch| (batch, batch.len() as f64 / total))
+        Self::from_batches([batch], Batch::len)
     }
 
     /// Every example's loss, and how many are classified correctly. One forward pass.
     pub fn evaluate<N: Network>(&self, network: &N) -> Evaluation {
         let mut evaluation = Evaluation { losses: Vec::with_capacity(self.num_examples), num_correct: 0 };
-        for batch in &self.micro_batches {
+        for (batch, len) in self.sized_batches() {
             let logits = network.logits(Dual::constant(batch.images.clone()), &Pass::values());
-            let hits = logits.value.clone().argmax(1).reshape([batch.len()]).equal(batch.labels.clone());
+            let hits = logits.value.clone().argmax(1).reshape([len]).equal(batch.labels.clone());
             evaluation.num_correct += hits.int().sum().into_data().iter::<i64>().sum::<i64>() as usize;
             let losses = cross_entropy(logits, batch.labels.clone()).value;
             evaluation.losses.extend(losses.into_data().iter::<f64>());
         }
         evaluation
-    }
-
-    /// L(θ) and ∇L(θ). One gradient over the n examples.
-    ///
-    /// `network` is on the tracked device with parameters that require gradients.
-    pub fn loss_and_gradient<N: Network>(&self, network: &N, layout: &ParamLayout) -> (f64, Vec<f64>) {
-        let mut gradient = vec![0.0; layout.num_params()];
-        let mut loss = 0.0;
-        for (batch, share) in self.micro_batches() {
-            let mean = mean_loss(network, batch, &Pass::values()).value;
-            loss += share * scalar(&mean);
-            let part = layout.gradient(network, &mut mean.backward());
-            accumulate(&mut gradient, &part, share);
-        }
-        (loss, gradient)
     }
 }
 
@@ -135,7 +185,7 @@ pub fn scalar(tensor: &Tensor<1>) -> f64 {
 }
 
 /// out += factor · part.
-pub(super) fn accumulate(out: &mut [f64], part: &[f64], factor: f64) {
+pub(in crate::measure) fn accumulate(out: &mut [f64], part: &[f64], factor: f64) {
     for (out, part) in out.iter_mut().zip(part) {
         *out += factor * part;
     }
