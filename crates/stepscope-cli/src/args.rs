@@ -22,6 +22,13 @@ pub(crate) enum Command {
     Quickstart(QuickstartArguments),
     /// Train one run from a specification
     Train(TrainArguments),
+    /// Go on with a run that stopped, however it stopped
+    Resume(ResumeArguments),
+    /// Take the weights of a run out for PyTorch
+    Weights {
+        #[command(subcommand)]
+        command: WeightsCommand,
+    },
     /// Predict the loss curve of mini-batch SGD before it is run, from a curvature spectrum
     Predict(Box<PredictArguments>),
     /// Write one self-contained page about one or more runs
@@ -71,6 +78,32 @@ pub(crate) struct TrainArguments {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArguments {
+    /// Folder of the run
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WeightsCommand {
+    /// Write the weights of a checkpoint to a safetensors file with PyTorch's names and layouts
+    Export {
+        /// Folder of the run
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The file to write
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The step [default: the last one saved]
+        #[arg(long, value_name = "N")]
+        step: Option<u64>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -3,27 +3,16 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use stepscope::checkpoint::spec_hash;
 use stepscope::data::Dataset;
 use stepscope::models::Model;
-use stepscope::record::{RecordWriter, RunFolder};
-use stepscope::train::{Event, FanOut, Outcome, Run, RunError, ScheduledProbe, Sink, SinkError};
+use stepscope::record::{RecordError, ResumePoint, RunFolder, RunLock, RunSink};
+use stepscope::train::{FanOut, Outcome, Run, RunError, ScheduledProbe, TrainError};
 use stepscope::types::{Manifest, Record, RunSpec};
 
 use crate::failure::Failure;
 use crate::progress::ProgressSink;
-
-/// Writes every record to the run's folder.
-pub(crate) struct RecordSink(pub(crate) RecordWriter);
-
-impl Sink for RecordSink {
-    fn receive(&mut self, event: &Event) -> Result<(), SinkError> {
-        self.0.append(&event.records()).map_err(|error| SinkError(Box::new(error)))?;
-        if let Event::RunEnded { .. } = event {
-            self.0.sync().map_err(|error| SinkError(Box::new(error)))?;
-        }
-        Ok(())
-    }
-}
+use crate::signals::Signals;
 
 /// Loads the data of a specification.
 pub(crate) fn load(spec: &RunSpec) -> Result<Dataset, Failure> {
@@ -39,29 +28,96 @@ pub(crate) fn execute(
     folder: &Path,
     force: bool,
     extra: Vec<ScheduledProbe<'_, Model>>,
+    signals: &Signals,
 ) -> Result<(Manifest, Outcome<Model>), Failure> {
-    let prepared = Run::prepare(spec, dataset).map_err(Failure::bad_input)?;
+    let prepared = Run::prepare(spec, dataset).map_err(Failure::bad_input)?.interrupted_by(signals.interrupt.clone());
     let manifest = prepared.manifest(unix_seconds());
-    let mut records = start(folder, force, &manifest)?;
-    let mut progress = ProgressSink::new(&spec.name, spec.optimizer.momentum.get());
-    let outcome =
-        prepared.train(extra, &mut FanOut(vec![&mut records, &mut progress])).map_err(|error: RunError| {
-            if error.is_bad_input() { Failure::bad_input(error) } else { Failure::failed(error) }
-        })?;
+    let (run_folder, _lock) = claim(folder, force)?;
+    let start = || {
+        run_folder.write_manifest(&manifest)?;
+        run_folder.create_records()
+    };
+    let records = start().map_err(Failure::of_folder)?;
+    let checkpoints = spec.checkpoint.enabled;
+    let checkpoints = checkpoints.then(|| run_folder.checkpoint_writer(prepared.retention(), spec_hash(spec)));
+    let outcome = train(prepared, spec, extra, RunSink::new(records, checkpoints), &run_folder, signals)?;
     Ok((manifest, outcome))
+}
+
+/// Goes on with the run in `folder`, whose lock the caller has, from `point`.
+pub(crate) fn go_on(
+    spec: &RunSpec,
+    dataset: &Dataset,
+    folder: &RunFolder,
+    point: &ResumePoint,
+    signals: &Signals,
+) -> Result<Outcome<Model>, Failure> {
+    let mut prepared =
+        Run::prepare(spec, dataset).map_err(Failure::bad_input)?.interrupted_by(signals.interrupt.clone());
+    if let Some(checkpoint) = &point.checkpoint {
+        prepared = prepared.resumed_from(checkpoint).map_err(Failure::bad_input)?;
+    }
+    let checkpoints = folder.checkpoints();
+    checkpoints.remove_after(point.checkpoint.as_ref().map(|saved| saved.step)).map_err(Failure::failed)?;
+    let records = folder.reopen_records(point.records()).map_err(Failure::of_folder)?;
+    let checkpoints = spec.checkpoint.enabled;
+    let checkpoints = checkpoints.then(|| folder.checkpoint_writer(prepared.retention(), spec_hash(spec)));
+    train(prepared, spec, Vec::new(), RunSink::new(records, checkpoints), folder, signals)
+}
+
+fn train(
+    prepared: Run<'_>,
+    spec: &RunSpec,
+    extra: Vec<ScheduledProbe<'_, Model>>,
+    mut sink: RunSink,
+    folder: &RunFolder,
+    signals: &Signals,
+) -> Result<Outcome<Model>, Failure> {
+    let mut progress = ProgressSink::new(&spec.name, spec.optimizer.momentum.get());
+    let outcome = prepared.train(extra, &mut FanOut(vec![&mut sink, &mut progress]));
+    drop(progress);
+    match outcome {
+        Ok(outcome) => Ok(outcome),
+        Err(RunError::Train(TrainError::Interrupted { step })) => {
+            sink.finish().map_err(Failure::failed)?;
+            let saved =
+                if spec.checkpoint.enabled { "saved" } else { "nothing saved, as checkpoint.enabled = false asks" };
+            let (name, path) = (&spec.name, folder.path().display());
+            let message = format!("{name} stopped after {step} steps, {saved}; go on with: stepscope resume {path}");
+            Err(Failure::Stopped { message, status: signals.status() })
+        }
+        Err(error) if error.is_bad_input() => Err(Failure::bad_input(error)),
+        Err(error) => Err(Failure::failed(error)),
+    }
 }
 
 /// Writes records that were not trained but predicted, as a run of their own.
 pub(crate) fn write_run(folder: &Path, force: bool, manifest: &Manifest, records: &[Record]) -> Result<(), Failure> {
-    let mut sink = start(folder, force, manifest)?;
-    sink.0.append(records).and_then(|()| sink.0.sync()).map_err(Failure::failed)
+    let (folder, _lock) = claim(folder, force)?;
+    let write = || {
+        folder.write_manifest(manifest)?;
+        let mut file = folder.create_records()?;
+        file.append(records)?;
+        file.sync()
+    };
+    write().map_err(Failure::of_folder)
 }
 
-fn start(folder: &Path, force: bool, manifest: &Manifest) -> Result<RecordSink, Failure> {
-    let folder = RunFolder::create(folder, force)
-        .map_err(|error| if error.is_bad_input() { Failure::bad_input(error) } else { Failure::failed(error) })?;
-    folder.write_manifest(manifest).map_err(Failure::failed)?;
-    Ok(RecordSink(folder.create_records().map_err(Failure::failed)?))
+/// The folder of a new run, for this process alone.
+fn claim(path: &Path, force: bool) -> Result<(RunFolder, RunLock), Failure> {
+    let claim = || -> Result<_, RecordError> {
+        RunFolder::check(path, force)?;
+        let create = std::fs::create_dir_all(path);
+        create.map_err(|source| RecordError::Refused {
+            path: path.display().to_string(),
+            action: "be created",
+            source,
+        })?;
+        let lock = RunLock::take(path)?;
+        // Once more: another process may have filled the folder in between.
+        Ok((RunFolder::create(path, force)?, lock))
+    };
+    claim().map_err(Failure::of_folder)
 }
 
 fn unix_seconds() -> u64 {

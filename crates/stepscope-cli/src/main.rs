@@ -7,6 +7,7 @@ mod execute;
 mod failure;
 mod progress;
 mod quickstart;
+mod signals;
 mod wrap;
 
 use std::process::ExitCode;

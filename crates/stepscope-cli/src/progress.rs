@@ -44,6 +44,12 @@ impl Sink for ProgressSink {
     fn receive(&mut self, event: &Event) -> Result<(), SinkError> {
         match event {
             Event::RunStarted { num_steps, .. } => self.bar.set_length(*num_steps),
+            Event::RunResumed { step, num_steps, .. } => {
+                self.bar.set_length(*num_steps);
+                self.bar.set_position(step.0);
+                self.bar.reset_eta();
+            }
+            Event::Checkpoint(_) => {}
             Event::StepTaken { .. } => self.bar.inc(1),
             Event::Measured(measurement) => {
                 if let (Some(known), Some(value)) = (quantity::by_name(&measurement.name), measurement.value) {

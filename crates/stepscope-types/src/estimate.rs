@@ -71,6 +71,21 @@ pub enum Mode {
     None,
 }
 
+impl Mode {
+    /// The word in records and tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Eval => "eval",
+            Self::EvalWithDropout => "eval-with-dropout",
+            Self::FrozenFull => "frozen-full",
+            Self::FrozenFullWithDropout => "frozen-full-with-dropout",
+            Self::TrainBatch => "train-batch",
+            Self::Train => "train",
+            Self::None => "none",
+        }
+    }
+}
+
 /// A probe's answer: a value, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
@@ -166,6 +181,14 @@ mod tests {
         let scaled = Estimate::new(2.0, "1", interval).scaled(-2.0, "1");
         assert_eq!(scaled.interval(), (-6.0, -2.0));
         assert_eq!(scaled.value, -4.0);
+    }
+
+    #[test]
+    fn the_word_of_a_mode_is_the_one_in_records() {
+        let dropped = [Mode::EvalWithDropout, Mode::FrozenFullWithDropout, Mode::Train];
+        for mode in [Mode::Eval, Mode::FrozenFull, Mode::TrainBatch, Mode::None].into_iter().chain(dropped) {
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.word());
+        }
     }
 
     #[test]

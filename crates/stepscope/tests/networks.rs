@@ -163,15 +163,15 @@ fn init() -> WeightInit {
 }
 
 fn smooth(normalisation: Normalisation) -> Style {
-    Style { normalisation, ..Style::plain(Activation::Tanh) }
+    Style { normalisation, ..Style::from(Activation::Tanh) }
 }
 
 #[test]
 fn hessian_products_of_dense_networks_are_differences_of_gradients() {
-    let softplus = Style { normalisation: Normalisation::Batch, ..Style::plain(Activation::Softplus) };
-    check("mlp with batch norm", &Mlp::new(12, &[7, 6, 5], 3, &softplus, &mut init()), [3, 2, 2]);
-    check("linear", &Mlp::new(12, &[], 3, &softplus, &mut init()), [3, 2, 2]);
-    let features = RandomFeatures::new(12, 9, 3, &smooth(Normalisation::None), &mut init());
+    let softplus = Style { normalisation: Normalisation::Batch, ..Style::from(Activation::Softplus) };
+    check("mlp with batch norm", &Mlp::new(12, &[7, 6, 5], 3, softplus, &mut init()), [3, 2, 2]);
+    check("linear", &Mlp::new(12, &[], 3, softplus, &mut init()), [3, 2, 2]);
+    let features = RandomFeatures::new(12, 9, 3, smooth(Normalisation::None), &mut init());
     assert_eq!(buffers::list(&features).iter().map(|(_, values)| values.len()).sum::<usize>(), 12 * 9 + 9);
     check("random features", &features, [3, 2, 2]);
 }
@@ -179,10 +179,10 @@ fn hessian_products_of_dense_networks_are_differences_of_gradients() {
 #[test]
 fn hessian_products_of_convolutional_networks_are_differences_of_gradients() {
     let batch = smooth(Normalisation::Batch);
-    check("simple-cnn-bn", &SimpleCnn::new([1, 10, 10], 3, &batch, &mut init()), [1, 10, 10]);
+    check("simple-cnn-bn", &SimpleCnn::new([1, 10, 10], 3, batch, &mut init()), [1, 10, 10]);
     let stages: [&[usize]; 2] = [&[3], &[4, 4]];
-    check("vgg", &Vgg::new([2, 5, 6], 3, &stages, &batch, &mut init()), [2, 5, 6]);
-    check("mobilenet", &MobileNetV2::new(2, 3, 16, &batch, &mut init()), [2, 9, 8]);
+    check("vgg", &Vgg::new([2, 5, 6], 3, &stages, batch, &mut init()), [2, 5, 6]);
+    check("mobilenet", &MobileNetV2::new(2, 3, 16, batch, &mut init()), [2, 9, 8]);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn hessian_products_of_residual_networks_are_differences_of_gradients() {
         for projection in [false, true] {
             for normalisation in [Normalisation::None, Normalisation::Batch, Normalisation::Group] {
                 let config = ResNetConfig { channels: vec![2, 4, 5], blocks: 2, projection, form };
-                let network = ResNet::new(2, 3, &config, &smooth(normalisation), &mut init());
+                let network = ResNet::new(2, 3, &config, smooth(normalisation), &mut init());
                 check(&format!("{config:?} {normalisation:?}"), &network, [2, 7, 8]);
             }
         }
@@ -201,10 +201,10 @@ fn hessian_products_of_residual_networks_are_differences_of_gradients() {
 #[test]
 fn hessian_products_of_networks_of_tokens_are_differences_of_gradients() {
     let config = VisionTransformerConfig { patch: 2, width: 6, heads: 3, depth: 2 };
-    let style = Style::plain(Activation::Gelu);
-    check("vit", &VisionTransformer::new([2, 5, 4], 3, &config, &style, &mut init()), [2, 5, 4]);
+    let style = Style::from(Activation::Gelu);
+    check("vit", &VisionTransformer::new([2, 5, 4], 3, &config, style, &mut init()), [2, 5, 4]);
     let config = RecurrentConfig { vocabulary: 3, embedding: 4, width: 5 };
-    check("lstm", &Recurrent::new(3, &config, &style, &mut init()), [1, 1, 6]);
+    check("lstm", &Recurrent::new(3, &config, style, &mut init()), [1, 1, 6]);
 }
 
 fn run_spec(kind: ModelKind) -> RunSpec {

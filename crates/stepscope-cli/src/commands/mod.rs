@@ -3,15 +3,17 @@
 mod data;
 mod predict;
 pub(crate) mod report;
+mod resume;
 mod spec;
 mod train;
+mod weights;
 
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
 
-use crate::args::{Arguments, Command, DataCommand};
+use crate::args::{Arguments, Command, DataCommand, WeightsCommand};
 use crate::failure::Failure;
 use crate::quickstart;
 
@@ -20,6 +22,10 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Quickstart(arguments) => quickstart::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
+        Command::Resume(arguments) => resume::run(&arguments),
+        Command::Weights { command: WeightsCommand::Export { folder, file, step } } => {
+            weights::export(&folder, &file, step)
+        }
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Data { command: DataCommand::List { format } } => data::list(format),
@@ -40,7 +46,7 @@ pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> 
 }
 
 /// Writes a file whole or not at all.
-pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
+pub(crate) fn write_whole(path: &Path, text: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), Failure> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use stepscope::types::StopReason;
+use stepscope::record::RunFolder;
+use stepscope::types::{RunSpec, StopReason};
 use stepscope_report::{Run, RunSummary, summary_table};
 
 use crate::args::{Format, TrainArguments};
 use crate::commands::{print, print_json, report};
 use crate::execute::{execute, load};
 use crate::failure::Failure;
+use crate::signals::Signals;
 use crate::wrap::wrap;
 
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
@@ -21,19 +23,41 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
         stepscope::spec::parse(&text, &path.display().to_string(), &arguments.overrides).map_err(Failure::bad_input)?;
     let dataset = load(&spec)?;
     let folder = arguments.out.clone().unwrap_or_else(|| Path::new("runs").join(file_name(&spec.name)));
-    let (_, outcome) = execute(&spec, &dataset, &folder, arguments.force, Vec::new())?;
-    let run = Run::load(&folder).map_err(Failure::failed)?;
-    let page = report::write(&folder.join("report.html"), &spec.name, std::slice::from_ref(&run))?;
-    match arguments.format {
-        Format::Json => print_json(&RunSummary::of(&run)),
+    if !arguments.force {
+        refuse_unfinished(&folder, &spec)?;
+    }
+    let (_, outcome) = execute(&spec, &dataset, &folder, arguments.force, Vec::new(), &Signals::listen())?;
+    show(&folder, &spec.name, &outcome.reason, arguments.format)
+}
+
+/// A folder that holds this very run, begun and not ended, is no mistake: it wants to go on.
+fn refuse_unfinished(folder: &Path, spec: &RunSpec) -> Result<(), Failure> {
+    let Ok(run) = RunFolder::open(folder) else { return Ok(()) };
+    let same = run.manifest().is_ok_and(|manifest| manifest.spec == *spec);
+    if same && matches!(run.ending(), Ok(None)) {
+        let path = folder.display();
+        return Err(Failure::BadInput(anyhow::anyhow!(
+            "{path}: holds this run already, and it has not come to its end: go on with `stepscope resume {path}`, or begin again with --force"
+        )));
+    }
+    Ok(())
+}
+
+/// Writes the page of a run that ended, and prints how it ended.
+pub(super) fn show(folder: &Path, name: &str, reason: &StopReason, format: Format) -> Result<(), Failure> {
+    let run = Run::load(folder).map_err(Failure::failed)?;
+    let page = report::write(&folder.join("report.html"), name, std::slice::from_ref(&run))?;
+    let summary = RunSummary::of(&run);
+    match format {
+        Format::Json => print_json(&summary),
         Format::Text => {
-            let ended = match &outcome.reason {
-                StopReason::Finished => format!("{} finished after {} steps.", spec.name, outcome.step),
+            let ended = match reason {
+                StopReason::Finished => format!("{name} finished after {} steps.", run.last_step()),
                 StopReason::Diverged { last_good_step, message } => {
-                    format!("{} diverged; its last good step is {last_good_step}: {message}.", spec.name)
+                    format!("{name} diverged; its last good step is {last_good_step}: {message}.")
                 }
             };
-            let table = summary_table(&[RunSummary::of(&run)]).to_string();
+            let table = summary_table(&[summary]).to_string();
             print(&format!("{}\n\n{}\nRecords and page: {}", table.trim_end(), wrap(&ended), page.display()))
         }
     }

@@ -18,6 +18,7 @@ use crate::args::{Format, QuickstartArguments};
 use crate::commands::{print, print_json, report};
 use crate::execute::{execute, load, write_run};
 use crate::failure::Failure;
+use crate::signals::Signals;
 use crate::wrap::wrap;
 
 /// What `--format json` prints.
@@ -44,7 +45,7 @@ pub(crate) fn run(arguments: &QuickstartArguments) -> Result<(), Failure> {
         if spec.name == plan::GOOD {
             train_and_predict(spec, &dataset, folder, &predicted, arguments.force)?;
         } else {
-            execute(spec, &dataset, folder, arguments.force, Vec::new())?;
+            execute(spec, &dataset, folder, arguments.force, Vec::new(), &Signals::default())?;
         }
     }
     let mut runs = Vec::new();
@@ -68,7 +69,7 @@ fn train_and_predict(
     let mut probe = LocalQuadraticProbe::on_training_set(spec, dataset);
     let due = plan::forecast_from(&lengths);
     let extra = vec![ScheduledProbe { probe: &mut probe, due }];
-    let (manifest, _) = execute(spec, dataset, folder, force, extra)?;
+    let (manifest, _) = execute(spec, dataset, folder, force, extra, &Signals::default())?;
     let predicted = predict_run(plan::PREDICTED, &manifest, &lengths, probe.quadratics()).map_err(Failure::failed)?;
     write_run(predicted_folder, force, &predicted.manifest, &predicted.records)
 }

@@ -16,6 +16,8 @@ pub(super) fn specs(data: &str, seed: u64) -> Vec<RunSpec> {
         let mut spec = RunSpec::with_learning_rate(learning_rate);
         name.clone_into(&mut spec.name);
         data.clone_into(&mut spec.data.name);
+        // Under a minute in all: it is begun again, not gone on with.
+        spec.checkpoint.enabled = false;
         spec.seeds = Seeds::from_root(seed);
         spec
     };

@@ -9,6 +9,7 @@
 //!
 //! Reading a file, and refusing an unknown key with the nearest known one, is `stepscope::spec`'s work.
 
+mod checkpoint;
 mod choices;
 mod data;
 mod measure;
@@ -18,6 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use checkpoint::CheckpointSpec;
 pub use choices::{
     Activation, Initializer, LearningRateSpec, ModelKind, Normalisation, Precision, ResidualForm, Sampling,
 };
@@ -54,6 +56,9 @@ pub struct RunSpec {
     /// Which weights are averaged.
     #[serde(default)]
     pub average: AverageSpec,
+    /// What is saved along the run, so that it can go on after its process is gone.
+    #[serde(default)]
+    pub checkpoint: CheckpointSpec,
     /// The random streams.
     #[serde(default)]
     pub seeds: Seeds,
@@ -186,6 +191,7 @@ impl RunSpec {
             line_search: LineSearchSpec::default(),
             measure: MeasureSpec::default(),
             average: AverageSpec::default(),
+            checkpoint: CheckpointSpec::default(),
             seeds: Seeds::default(),
         }
     }
@@ -217,6 +223,7 @@ impl RunSpec {
         positive("measure.tolerance", self.measure.tolerance)?;
         at_least("measure.examples", self.measure.examples, 1)?;
         at_least("measure.max_products", self.measure.max_products, 2)?;
+        at_least("checkpoint.keep", self.checkpoint.keep, 2)?;
         at_least("measure.noise_batches", self.measure.noise_batches, 8)?;
         self.data.validate()?;
         let (words, rows) = (self.data.vocabulary, self.model.vocabulary);
@@ -269,6 +276,7 @@ mod tests {
         case("line_search.update_step_adaptation", |s| s.line_search.update_step_adaptation = f64::INFINITY);
         case("measure.examples", |s| s.measure.examples = 0);
         case("measure.noise_batches", |s| s.measure.noise_batches = 2);
+        case("checkpoint.keep", |s| s.checkpoint.keep = 1);
         case("data.train_examples", |s| s.data.train_examples = Some(0));
         case("data.vocabulary", |s| s.data.vocabulary = 2);
         case("data.sequence_length", |s| s.data.sequence_length = 0);

@@ -29,6 +29,9 @@ pub struct ModelSpec {
     /// Number of different tokens, for `lstm`: larger token numbers are read as the last one.
     #[schemars(range(min = 1, max = 16777216))]
     pub vocabulary: u64,
+    /// A safetensors file that the initial weights come from, with PyTorch's names and layouts; without one they are drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
     /// The law of the initial weights.
     pub init: Initializer,
     /// Factor on the initial weights. Below 1 lowers the initial sharpness.
@@ -48,6 +51,7 @@ impl Default for ModelSpec {
             residual: ResidualForm::Classic,
             dropout: 0.0,
             vocabulary: 20_000,
+            weights: None,
             init: Initializer::GlorotUniform,
             init_scale: 1.0,
             precision: Precision::F32,

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use burn::module::Module;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use stepscope_spectral::random::RandomStream;
 use thiserror::Error;
 
+use super::network::{named_tensors, with_tensors};
+use super::saved_tensor::SavedTensor;
 use crate::models::{ParamLayout, ParamTensors};
 
 /// Something whose state must outlive the process: an optimizer, a random stream, a probe's warm start.
@@ -38,14 +41,14 @@ pub trait WeightState {
     fn load_weights(&mut self, state: &State, layout: &ParamLayout) -> Result<(), StateError>;
 }
 
-/// Named values: small ones as JSON, long vectors as numbers.
+/// Named values: small ones as JSON, long vectors as f64, tensors of the network's shapes in its precision.
 ///
-/// Names have slashes: `optimizer/velocity`. Vectors are f64 on the host whatever the network's precision: widening f32 is exact,
-/// and so is narrowing it back.
+/// Names have slashes: `optimizer/velocity/layers.0.weight`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     values: BTreeMap<String, Value>,
     vectors: BTreeMap<String, Vec<f64>>,
+    tensors: BTreeMap<String, SavedTensor>,
 }
 
 /// A saved state that does not fit what is to be restored from it.
@@ -112,22 +115,64 @@ impl State {
         self.vectors.get(name).map(Vec::as_slice).ok_or_else(|| missing(name))
     }
 
-    /// Stores a vector in weight space.
+    /// Stores a vector in weight space, in the network's precision.
     pub fn put_params(&mut self, name: &str, params: &ParamTensors, layout: &ParamLayout) {
-        self.put_vector(name, layout.vector(params));
+        let mut num_parts = 0_u64;
+        for (path, id, _) in layout.parts() {
+            if let Some(tensor) = params.get(id) {
+                self.put_tensor(&format!("{name}/{path}"), SavedTensor::of(tensor.clone()));
+                num_parts += 1;
+            }
+        }
+        self.put(name, &num_parts);
     }
 
     /// The vector in weight space of that name, where the network of `layout` lives.
     ///
     /// # Errors
-    /// [`StateError`] where there is none, or one of another length.
+    /// [`StateError`] where there is none, or one of another shape.
     pub fn params(&self, name: &str, layout: &ParamLayout) -> Result<ParamTensors, StateError> {
-        Ok(layout.tensors(self.vector(name, layout.num_params())?))
+        let num_parts: u64 = self.get(name)?;
+        let mut parts = Vec::new();
+        for (path, id, range) in layout.parts() {
+            let name = format!("{name}/{path}");
+            let Some(saved) = self.tensors.get(&name) else { continue };
+            if saved.shape() != [range.len()] {
+                let reason = format!("{:?} numbers, where this network has {}", saved.shape(), range.len());
+                return Err(unexpected(&name, reason));
+            }
+            let device = layout.plain_device().ok_or_else(|| missing(&name))?;
+            parts.push((id, saved.tensor(&device)));
+        }
+        if parts.len() as u64 != num_parts {
+            return Err(unexpected(name, format!("{num_parts} parts were saved and {} are there", parts.len())));
+        }
+        Ok(parts.into_iter().collect())
+    }
+
+    /// Stores one tensor; replaces one of the same name.
+    pub fn put_tensor(&mut self, name: &str, tensor: SavedTensor) {
+        self.tensors.insert(name.to_owned(), tensor);
+    }
+
+    /// Stores every tensor of a network: parameters, and running statistics where it has some.
+    pub fn put_network<M: Module>(&mut self, name: &str, network: &M) {
+        for (path, tensor) in named_tensors(network) {
+            self.put_tensor(&format!("{name}/{path}"), tensor);
+        }
+    }
+
+    /// `network` with the tensors that [`State::put_network`] stored.
+    ///
+    /// # Errors
+    /// [`StateError`] with the first difference, where the saved network had another architecture.
+    pub fn network<M: Module>(&self, name: &str, network: M) -> Result<M, StateError> {
+        with_tensors(network, &under(&self.tensors, &format!("{name}/"))).map_err(|reason| unexpected(name, reason))
     }
 
     /// Whether something of that name is there.
     pub fn contains(&self, name: &str) -> bool {
-        self.values.contains_key(name) || self.vectors.contains_key(name)
+        self.values.contains_key(name) || self.vectors.contains_key(name) || self.tensors.contains_key(name)
     }
 
     /// Stores the state of a part under `prefix/`.
@@ -146,6 +191,7 @@ impl State {
         let named = |name: String| format!("{prefix}/{name}");
         self.values.extend(inner.values.into_iter().map(|(name, value)| (named(name), value)));
         self.vectors.extend(inner.vectors.into_iter().map(|(name, vector)| (named(name), vector)));
+        self.tensors.extend(inner.tensors.into_iter().map(|(name, tensor)| (named(name), tensor)));
     }
 
     /// Restores a part from what is under `prefix/`.
@@ -171,7 +217,11 @@ impl State {
 
     fn restore_with(&self, prefix: &str, load: impl FnOnce(&Self) -> Result<(), StateError>) -> Result<(), StateError> {
         let start = format!("{prefix}/");
-        let inner = Self { values: under(&self.values, &start), vectors: under(&self.vectors, &start) };
+        let inner = Self {
+            values: under(&self.values, &start),
+            vectors: under(&self.vectors, &start),
+            tensors: under(&self.tensors, &start),
+        };
         load(&inner).map_err(|error| match error {
             StateError::Missing { name } => StateError::Missing { name: start.clone() + &name },
             StateError::Unexpected { name, reason } => StateError::Unexpected { name: start.clone() + &name, reason },
@@ -186,6 +236,20 @@ impl State {
     /// The vectors in order of their names.
     pub fn vectors(&self) -> &BTreeMap<String, Vec<f64>> {
         &self.vectors
+    }
+
+    /// The tensors in order of their names.
+    pub fn tensors(&self) -> &BTreeMap<String, SavedTensor> {
+        &self.tensors
+    }
+
+    /// A state from its three maps.
+    pub(super) fn from_parts(
+        values: BTreeMap<String, Value>,
+        vectors: BTreeMap<String, Vec<f64>>,
+        tensors: BTreeMap<String, SavedTensor>,
+    ) -> Self {
+        Self { values, vectors, tensors }
     }
 }
 

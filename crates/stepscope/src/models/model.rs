@@ -70,7 +70,7 @@ impl Model {
         backend: &Backend,
     ) -> Result<Self, ModelError> {
         check_size(spec.kind, shape)?;
-        let (init, style) = (&mut WeightInit::new(spec, random, backend), &Style::of(spec));
+        let (init, style) = (&mut WeightInit::new(spec, random, backend), Style::of(spec));
         let [channels, rows, _] = shape;
         let inputs = shape.iter().product();
         let hidden: Vec<usize> = spec.hidden_widths().into_iter().map(|width| width as usize).collect();

@@ -50,6 +50,11 @@ impl ParamLayout {
         self.home.as_ref().is_some_and(|(_, dtype)| *dtype != DType::F64)
     }
 
+    /// The distance from 1 to the next number of the network's type.
+    pub(crate) fn rounding_unit(&self) -> f64 {
+        if self.is_narrow() { f64::from(f32::EPSILON) } else { f64::EPSILON }
+    }
+
     /// Path and range of every parameter: `layers.0.weight`, `0..8192`.
     pub fn ranges(&self) -> impl Iterator<Item = (&str, std::ops::Range<usize>)> {
         self.entries.iter().map(|entry| (entry.path.as_str(), entry.offset..entry.offset + entry.len))
@@ -88,16 +93,14 @@ impl ParamLayout {
         out
     }
 
-    /// A vector in weight space from the host, on the network's device in its precision.
-    ///
-    /// `vector` has [`ParamLayout::num_params`] entries.
-    pub fn tensors(&self, vector: &[f64]) -> ParamTensors {
-        let parts = self.entries.iter().filter_map(|entry| {
-            let (device, dtype) = self.home.as_ref()?;
-            let part = vector.get(entry.offset..entry.offset + entry.len)?;
-            Some((entry.id, tensor(part, &device.clone().inner(), *dtype)))
-        });
-        parts.collect()
+    /// Path, id and range of every parameter.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&str, ParamId, std::ops::Range<usize>)> {
+        self.entries.iter().map(|entry| (entry.path.as_str(), entry.id, entry.offset..entry.offset + entry.len))
+    }
+
+    /// The network's device, for values without derivatives; `None` for a network without parameters.
+    pub(crate) fn plain_device(&self) -> Option<Device> {
+        self.home.as_ref().map(|(device, _)| device.clone().inner())
     }
 
     /// A forward pass along `direction`, rounded to the network's precision.

@@ -4,6 +4,8 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::checkpoint::CheckpointError;
+
 /// Why a run cannot be written or read. Every message begins with the file or folder.
 #[derive(Debug, Error)]
 pub enum RecordError {
@@ -14,6 +16,30 @@ pub enum RecordError {
         folder: String,
         /// The file that was found in it.
         found: &'static str,
+    },
+    /// Another process writes into the folder.
+    #[error("{folder}: is being written by {holder}: wait until it is done, or stop it")]
+    Locked {
+        /// The folder.
+        folder: String,
+        /// The process and its machine, as far as they are known.
+        holder: String,
+    },
+    /// There is nothing to go on with.
+    #[error("{folder}: holds no run ({file} is missing): start one with `stepscope train SPEC --out {folder}`")]
+    NoRun {
+        /// The folder.
+        folder: String,
+        /// The file that is missing.
+        file: &'static str,
+    },
+    /// The manifest cannot be understood.
+    #[error("{file}: is no manifest of a run ({reason}): the file was changed, or written by another version")]
+    Manifest {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
     },
     /// A file stands where the folder should be.
     #[error("{folder}: is a file, expected a folder or a name that is free: choose another folder")]
@@ -47,6 +73,9 @@ pub enum RecordError {
         /// Records of this batch.
         num_records: usize,
     },
+    /// A checkpoint cannot be written or used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A line is no record.
     #[error("{file}:{line}: is no record ({reason}): the file was changed, or written by another version")]
     Line {
@@ -62,6 +91,6 @@ pub enum RecordError {
 impl RecordError {
     /// Whether the path given is at fault, and not something that happened while writing.
     pub fn is_bad_input(&self) -> bool {
-        matches!(self, Self::HoldsARun { .. } | Self::NotAFolder { .. })
+        matches!(self, Self::HoldsARun { .. } | Self::NotAFolder { .. } | Self::NoRun { .. } | Self::Manifest { .. })
     }
 }

@@ -53,7 +53,7 @@ pub fn records_without_timing(path: &Path) -> Result<String, RecordError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::RecordWriter;
+    use crate::record::{RecordWriter, SystemFiles};
     use stepscope_types::{Estimate, EventKind, EventRecord, Measurement, Step, Timing, Uncertainty};
 
     fn run(loss: f64, seconds: f64) -> Vec<Record> {
@@ -68,7 +68,7 @@ mod tests {
 
     fn write(folder: &Path, name: &str, records: &[Record]) -> std::path::PathBuf {
         let path = folder.join(name);
-        RecordWriter::create(&path).unwrap().append(records).unwrap();
+        RecordWriter::create(&SystemFiles, &path).unwrap().append(records).unwrap();
         path
     }
 

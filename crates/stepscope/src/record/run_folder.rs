@@ -1,21 +1,24 @@
 //! The folder of a run.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use stepscope_types::Manifest;
+use stepscope_types::{EventKind, Manifest, Record, StopReason};
 
 use super::error::RecordError;
+use super::files::{Files, SystemFiles};
 use super::jsonl::RecordWriter;
+use crate::checkpoint::{CheckpointWriter, Checkpoints, RecordsMark, Retention};
 
 /// A manifest that is being written; it gets its name once it is whole.
 const PARTIAL_MANIFEST: &str = "run.json.partial";
 
 /// The folder of one run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RunFolder {
     path: PathBuf,
+    files: Arc<dyn Files>,
 }
 
 impl RunFolder {
@@ -35,17 +38,27 @@ impl RunFolder {
     /// [`RecordError`]: the folder holds a run, is a file, or cannot be created or written to.
     pub fn create(path: &Path, force: bool) -> Result<Self, RecordError> {
         Self::check(path, force)?;
-        let folder = Self { path: path.to_owned() };
-        fs::create_dir_all(path).map_err(|source| refused(path, "be created", source))?;
+        Self::create_on(Arc::new(SystemFiles), path)
+    }
+
+    /// As [`RunFolder::create`] with `force`, over another file layer.
+    ///
+    /// # Errors
+    /// [`RecordError::Refused`].
+    pub fn create_on(files: Arc<dyn Files>, path: &Path) -> Result<Self, RecordError> {
+        let folder = Self { path: path.to_owned(), files };
+        let files = &folder.files;
+        files.create_dir(path).map_err(|source| refused(path, "be created", source))?;
         let probe = path.join(PARTIAL_MANIFEST);
-        File::create(&probe).map_err(|source| refused(path, "be written to", source))?;
+        files.create(&probe).map_err(|source| refused(path, "be written to", source))?;
         // The manifest goes first: a folder without one is no run, should the removal be cut short.
         for name in [Self::MANIFEST, Self::RECORDS, Self::REPORT, PARTIAL_MANIFEST] {
             let file = path.join(name);
-            if is_there(&file) {
-                fs::remove_file(&file).map_err(|source| refused(&file, "be removed", source))?;
+            if files.is_there(&file) {
+                files.remove(&file).map_err(|source| refused(&file, "be removed", source))?;
             }
         }
+        folder.checkpoints().remove_after(None)?;
         Ok(folder)
     }
 
@@ -57,10 +70,30 @@ impl RunFolder {
         if path.exists() && !path.is_dir() {
             return Err(RecordError::NotAFolder { folder: path.display().to_string() });
         }
-        let found = [Self::MANIFEST, Self::RECORDS].into_iter().find(|name| is_there(&path.join(name)));
+        let found = [Self::MANIFEST, Self::RECORDS].into_iter().find(|name| SystemFiles.is_there(&path.join(name)));
         match (found, force) {
             (Some(found), false) => Err(RecordError::HoldsARun { folder: path.display().to_string(), found }),
             _ => Ok(()),
+        }
+    }
+
+    /// The folder of a run that is there.
+    ///
+    /// # Errors
+    /// [`RecordError::NoRun`] where it has no manifest.
+    pub fn open(path: &Path) -> Result<Self, RecordError> {
+        Self::open_on(Arc::new(SystemFiles), path)
+    }
+
+    /// As [`RunFolder::open`], over another file layer.
+    ///
+    /// # Errors
+    /// [`RecordError::NoRun`] where it has no manifest.
+    pub fn open_on(files: Arc<dyn Files>, path: &Path) -> Result<Self, RecordError> {
+        if files.is_there(&path.join(Self::MANIFEST)) {
+            Ok(Self { path: path.to_owned(), files })
+        } else {
+            Err(RecordError::NoRun { folder: path.display().to_string(), file: Self::MANIFEST })
         }
     }
 
@@ -84,6 +117,16 @@ impl RunFolder {
         self.path.join(Self::REPORT)
     }
 
+    /// The checkpoints of the run.
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::open_on(Arc::clone(&self.files), &self.path)
+    }
+
+    /// A writer of checkpoints beside this folder's records. `spec` is the hash of the run's specification.
+    pub fn checkpoint_writer(&self, retention: Retention, spec: String) -> CheckpointWriter {
+        CheckpointWriter::new(self.checkpoints(), retention, spec, Arc::clone(&self.files), self.records_path())
+    }
+
     /// Writes the manifest under a temporary name, waits until the device has it, and renames it: a reader
     /// finds a whole manifest or none.
     ///
@@ -94,18 +137,38 @@ impl RunFolder {
         let write = || -> io::Result<()> {
             let mut text = serde_json::to_vec_pretty(manifest)?;
             text.push(b'\n');
-            let mut file = File::create(&partial)?;
+            let mut file = self.files.create(&partial)?;
             file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&partial, &path)?;
-            // The name is on the device once the folder is; where folders cannot be opened, nothing can be done.
-            File::open(&self.path).map_or(Ok(()), |folder| folder.sync_all())
+            file.sync()?;
+            drop(file);
+            self.files.rename(&partial, &path)?;
+            // The name is on the device once the folder is.
+            self.files.sync_dir(&self.path)
         };
         write().map_err(|source| {
             // The error that is reported is the first one; a partial file that stays is overwritten next time.
-            let _ = fs::remove_file(&partial);
+            let _ = self.files.remove(&partial);
             refused(&path, "be written", source)
         })
+    }
+
+    /// The manifest.
+    ///
+    /// # Errors
+    /// [`RecordError`]: it cannot be read, is no manifest, or has a newer format.
+    pub fn manifest(&self) -> Result<Manifest, RecordError> {
+        let path = self.manifest_path();
+        let invalid = |reason: String| RecordError::Manifest { file: path.display().to_string(), reason };
+        let bytes = self.files.read(&path).map_err(|source| refused(&path, "be read", source))?;
+        let format =
+            serde_json::from_slice::<serde_json::Value>(&bytes).ok().and_then(|value| value["format"].as_u64());
+        if let Some(newer) = format.filter(|&format| format > u64::from(Manifest::FORMAT)) {
+            return Err(invalid(format!(
+                "it has format {newer}, and this stepscope reads formats up to {}: use the version that wrote it",
+                Manifest::FORMAT
+            )));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))
     }
 
     /// Creates the record file of a new run.
@@ -113,13 +176,49 @@ impl RunFolder {
     /// # Errors
     /// [`RecordError::Refused`], also if the file is there.
     pub fn create_records(&self) -> Result<RecordWriter, RecordError> {
-        RecordWriter::create(&self.records_path())
+        let records = RecordWriter::create(self.files.as_ref(), &self.records_path())?;
+        self.files.sync_dir(&self.path).map_err(|source| refused(&self.path, "be written to the device", source))?;
+        Ok(records)
     }
-}
 
-/// A dangling link is there too, and would be written through.
-fn is_there(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
+    /// Goes on with the record file up to `mark`, and cuts what follows; creates it where it is not there.
+    ///
+    /// # Errors
+    /// [`RecordError::Refused`].
+    pub fn reopen_records(&self, mark: RecordsMark) -> Result<RecordWriter, RecordError> {
+        let records = RecordWriter::reopen(self.files.as_ref(), &self.records_path(), mark)?;
+        self.files.sync_dir(&self.path).map_err(|source| refused(&self.path, "be written to the device", source))?;
+        Ok(records)
+    }
+
+    /// The bytes of the record file; none where there is no file.
+    ///
+    /// # Errors
+    /// [`RecordError::Refused`].
+    pub fn record_bytes(&self) -> Result<Vec<u8>, RecordError> {
+        let path = self.records_path();
+        match self.files.read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            other => other.map_err(|source| refused(&path, "be read", source)),
+        }
+    }
+
+    /// How the run ended; `None` for one that has not come to its end.
+    ///
+    /// # Errors
+    /// [`RecordError::Refused`].
+    pub fn ending(&self) -> Result<Option<StopReason>, RecordError> {
+        let bytes = self.record_bytes()?;
+        let Some(whole) = bytes.strip_suffix(b"\n") else { return Ok(None) };
+        let start = whole.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+        Ok(match serde_json::from_slice::<Record>(&whole[start..]) {
+            Ok(Record::Event(event)) => match event.kind {
+                EventKind::RunEnded { reason } => Some(reason),
+                EventKind::RunStarted => None,
+            },
+            _ => None,
+        })
+    }
 }
 
 fn refused(path: &Path, action: &'static str, source: io::Error) -> RecordError {
@@ -129,6 +228,7 @@ fn refused(path: &Path, action: &'static str, source: io::Error) -> RecordError 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::{self, File};
     use stepscope_types::spec::LearningRateSpec;
     use stepscope_types::{DataManifest, ModelManifest, RunSpec, Seeds, Software};
 

@@ -46,7 +46,7 @@ fn a_slip_in_a_table_or_a_key_is_refused_with_line_and_nearest() {
         ),
         (
             "sweep = {}\n",
-            "spec.toml:1: sweep: unknown key: expected one of name, data, model, train, optimizer, line_search, measure, average, seeds",
+            "spec.toml:1: sweep: unknown key: expected one of name, data, model, train, optimizer, line_search, measure, average, checkpoint, seeds",
         ),
     ] {
         assert_eq!(message(text, &[]), expected);

@@ -47,6 +47,11 @@ impl DivergenceWatch {
         })
     }
 
+    /// Whether the last loss was in order.
+    pub fn is_calm(&self) -> bool {
+        self.in_a_row == 0
+    }
+
     fn diverged(&self, message: String) -> StopReason {
         StopReason::Diverged { last_good_step: self.last_good_step, message }
     }

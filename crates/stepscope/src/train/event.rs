@@ -1,8 +1,9 @@
 //! What a training loop says while it runs. The loop itself prints nothing and writes nothing.
 //!
 //! ```text
-//! RunStarted
+//! RunStarted                                                (where it goes on from a checkpoint: RunResumed)
 //! for step in 0..steps:
+//!     checkpoint due at step:                               -> Checkpoint   (asked to stop: and no further)
 //!     for probe due at step:            measure            -> Measured ...
 //!     batch     = sampler.next_batch()
 //!     loss, g   = forward, backward                         (not finite, or far too high for too long: RunEnded(Diverged))
@@ -11,13 +12,19 @@
 //!                                                           -> StepTaken
 //!     theta     = theta - eta * v
 //!     averages take theta in
+//! checkpoint of the end                                     -> Checkpoint
 //! for probe due at the end:             measure            -> Measured ...
 //! averages are evaluated                                    -> Measured ...
 //! RunEnded(Finished)
 //! ```
 
+use std::sync::Arc;
+
+use serde::Serialize;
 use stepscope_types::{EventKind, EventRecord, Measurement, Record, Step, StopReason, Timing};
 use thiserror::Error;
+
+use crate::checkpoint::State;
 
 /// Something that happened in a training loop.
 #[derive(Debug, Clone)]
@@ -29,6 +36,18 @@ pub enum Event {
         /// Seconds since the run began.
         timing: Timing,
     },
+    /// The loop goes on where an earlier process stopped. What was recorded after `step` is void; nothing new is recorded
+    /// for this.
+    RunResumed {
+        /// The step from which it goes on.
+        step: Step,
+        /// Steps the run will take in all.
+        num_steps: u64,
+        /// Seconds since the run began, over all its processes.
+        timing: Timing,
+    },
+    /// The state after a step, for whoever keeps checkpoints. Nothing is recorded for this.
+    Checkpoint(Arc<Snapshot>),
     /// A mini-batch's loss, and the learning rate with which its step was taken.
     StepTaken {
         /// The mini-batch loss before the update.
@@ -51,22 +70,63 @@ pub enum Event {
     },
 }
 
+/// The state of a run after a step, before anything is measured there.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Updates applied.
+    pub step: Step,
+    /// Whether the latest losses were in order: a state saved while they are not may be past saving.
+    pub is_calm: bool,
+    /// Seconds that the run took so far, over all its processes.
+    pub wall_seconds: f64,
+    /// Everything that the next step depends on.
+    pub state: Arc<State>,
+}
+
+/// A line of the record file that is still where it was made; its JSON is that of [`Record`].
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+pub enum RecordRef<'a> {
+    /// A quantity at a step.
+    Measurement(&'a Measurement),
+    /// Something that happened.
+    Event(&'a EventRecord),
+}
+
+impl RecordRef<'_> {
+    /// The line as a value of its own.
+    pub fn to_record(self) -> Record {
+        match self {
+            Self::Measurement(measurement) => Record::Measurement(measurement.clone()),
+            Self::Event(event) => Record::Event(event.clone()),
+        }
+    }
+}
+
 impl Event {
     /// The event as lines of the record file.
     pub fn records(&self) -> Vec<Record> {
-        let event = |step, epoch, kind, timing: Timing| {
-            vec![Record::Event(EventRecord { step, epoch, kind, timing: Some(timing) })]
+        let mut records = Vec::new();
+        self.write(|record| records.push(record.to_record()));
+        records
+    }
+
+    /// Hands every line of the record file that the event is to `line`, without copying it.
+    pub fn write(&self, mut line: impl FnMut(RecordRef<'_>)) {
+        let mut event = |step, epoch, kind, timing: &Timing| {
+            line(RecordRef::Event(&EventRecord { step, epoch, kind, timing: Some(*timing) }));
         };
         match self {
-            Self::RunStarted { timing, .. } => event(Step(0), 0.0, EventKind::RunStarted, *timing),
-            Self::StepTaken { batch_loss, learning_rate } => {
-                let both = [Some(batch_loss), learning_rate.as_ref()];
-                both.into_iter().flatten().cloned().map(Record::Measurement).collect()
-            }
-            Self::Measured(measurement) => vec![Record::Measurement(measurement.clone())],
+            Self::RunStarted { timing, .. } => event(Step(0), 0.0, EventKind::RunStarted, timing),
             Self::RunEnded { step, epoch, reason, timing } => {
-                event(*step, *epoch, EventKind::RunEnded { reason: reason.clone() }, *timing)
+                event(*step, *epoch, EventKind::RunEnded { reason: reason.clone() }, timing);
             }
+            Self::StepTaken { batch_loss, learning_rate } => {
+                line(RecordRef::Measurement(batch_loss));
+                learning_rate.iter().for_each(|rate| line(RecordRef::Measurement(rate)));
+            }
+            Self::Measured(measurement) => line(RecordRef::Measurement(measurement)),
+            Self::RunResumed { .. } | Self::Checkpoint(_) => {}
         }
     }
 }
@@ -105,5 +165,31 @@ pub struct FanOut<'a>(pub Vec<&'a mut dyn Sink>);
 impl Sink for FanOut<'_> {
     fn receive(&mut self, event: &Event) -> Result<(), SinkError> {
         self.0.iter_mut().try_for_each(|sink| sink.receive(event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stepscope_types::{Estimate, Uncertainty};
+
+    #[test]
+    fn a_line_has_the_same_bytes_copied_or_not() {
+        let timing = Timing { wall_seconds: 0.25, cost_seconds: None };
+        let estimate = Estimate::new(0.1, "nat", Uncertainty::Exact);
+        let measurement = Measurement::new(Step(3), 0.5, "train/loss", estimate.into());
+        let diverged = StopReason::Diverged { last_good_step: Step(2), message: "loss is inf".to_owned() };
+        for event in [
+            Event::RunStarted { num_steps: 9, timing },
+            Event::StepTaken { batch_loss: measurement.clone(), learning_rate: Some(measurement.clone()) },
+            Event::Measured(measurement),
+            Event::RunEnded { step: Step(4), epoch: 0.5, reason: diverged, timing },
+        ] {
+            let mut lines = Vec::new();
+            event.write(|record| lines.push(serde_json::to_string(&record).unwrap()));
+            let copied: Vec<String> =
+                event.records().iter().map(|record| serde_json::to_string(record).unwrap()).collect();
+            assert_eq!(lines, copied);
+        }
     }
 }

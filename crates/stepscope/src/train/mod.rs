@@ -3,6 +3,7 @@
 mod averaging;
 mod divergence;
 mod event;
+mod interrupt;
 mod plan;
 mod probes;
 mod run;
@@ -11,8 +12,9 @@ mod schedule;
 
 pub use averaging::AverageExamples;
 pub use divergence::DivergenceWatch;
-pub use event::{Event, FanOut, MemorySink, Sink, SinkError};
+pub use event::{Event, FanOut, MemorySink, RecordRef, Sink, SinkError, Snapshot};
+pub use interrupt::Interrupt;
 pub use plan::{Plan, PlanError};
 pub use run::{Run, RunError};
-pub use run_loop::{Outcome, ScheduledProbe, TrainError, TrainingLoop};
+pub use run_loop::{Outcome, ResumeFrom, ScheduledProbe, TrainError, TrainingLoop};
 pub use schedule::Due;

@@ -16,6 +16,10 @@ pub struct Plan {
     pub measure_every: u64,
     /// Steps between two measurements of the learning rate.
     pub line_search_every: u64,
+    /// Steps between two checkpoints; `None` for no checkpoints.
+    pub checkpoint_every: Option<u64>,
+    /// Checkpoints at multiples of so many steps are kept for good.
+    pub checkpoint_keep_every: Option<u64>,
     /// Step at which averaging starts.
     pub average_start: u64,
     /// Half-life of the EMA, in steps.
@@ -80,6 +84,8 @@ impl Plan {
             num_steps,
             measure_every: within(spec.measure.every),
             line_search_every: within(spec.line_search.every),
+            checkpoint_every: spec.checkpoint.enabled.then(|| within(spec.checkpoint.every)),
+            checkpoint_keep_every: spec.checkpoint.keep_every.map(within),
             average_start,
             ema_half_life: within(spec.average.ema_half_life) as f64,
             two_point_gap: within(spec.average.two_point_gap).min(num_steps - average_start),

@@ -1,15 +1,19 @@
 //! A run from its specification: the pieces put together.
 
+use std::sync::Arc;
+
 use stepscope_spectral::random::RandomStream;
 use stepscope_types::{Manifest, ModelManifest, RunSpec, Seeds, Software};
 use thiserror::Error;
 
 use super::averaging::AverageExamples;
 use super::event::Sink;
+use super::interrupt::Interrupt;
 use super::plan::{Plan, PlanError};
 use super::probes::RunProbes;
-use super::run_loop::{Outcome, ScheduledProbe, TrainError, TrainingLoop};
+use super::run_loop::{Outcome, ResumeFrom, ScheduledProbe, TrainError, TrainingLoop};
 use crate::backend::{BURN_VERSION, Backend};
+use crate::checkpoint::{Checkpoint, CheckpointError, Retention, WeightsError, load_weights};
 use crate::control::{LearningRateSource, Sgd};
 use crate::data::{DataError, Dataset, Loader, SamplingError, WithReplacement, probe_subset, sampler};
 use crate::measure::Objective;
@@ -33,6 +37,12 @@ pub enum RunError {
     /// The examples cannot be drawn as asked.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// The file of initial weights cannot be used.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The checkpoint to go on from belongs to another network.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The loop stopped.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -53,6 +63,8 @@ pub struct Run<'a> {
     backend: Backend,
     plan: Plan,
     network: Model,
+    resume: Option<ResumeFrom>,
+    interrupt: Interrupt,
 }
 
 impl<'a> Run<'a> {
@@ -65,7 +77,36 @@ impl<'a> Run<'a> {
         let backend = Backend::cpu(spec.model.precision);
         let random = RandomStream::named(spec.seeds.init_seed(), "initial weights");
         let network = Model::new(&spec.model, dataset.shape, dataset.num_classes, random, &backend)?;
-        Ok(Self { spec, dataset, backend, plan, network })
+        let network = match &spec.model.weights {
+            Some(file) => load_weights(network, std::path::Path::new(file))?,
+            None => network,
+        };
+        let (resume, interrupt) = (None, Interrupt::default());
+        Ok(Self { spec, dataset, backend, plan, network, resume, interrupt })
+    }
+
+    /// The same run, to be asked to stop through `interrupt`.
+    pub fn interrupted_by(mut self, interrupt: Interrupt) -> Self {
+        self.interrupt = interrupt;
+        self
+    }
+
+    /// The same run, to go on from `checkpoint`.
+    ///
+    /// # Errors
+    /// [`RunError::Checkpoint`] where it was saved from another architecture.
+    pub fn resumed_from(mut self, checkpoint: &Checkpoint) -> Result<Self, RunError> {
+        self.network = checkpoint.network(self.network)?;
+        let state = Arc::clone(&checkpoint.state);
+        let (step, wall_seconds) = (checkpoint.step, checkpoint.wall_seconds);
+        self.resume = Some(ResumeFrom { step, wall_seconds, state });
+        Ok(self)
+    }
+
+    /// Which checkpoints of the run stay.
+    pub fn retention(&self) -> Retention {
+        let newest = usize::try_from(self.spec.checkpoint.keep).unwrap_or(usize::MAX);
+        Retention { newest, multiples_of: self.plan.checkpoint_keep_every }
     }
 
     /// The lengths of the run in steps.
@@ -105,9 +146,10 @@ impl<'a> Run<'a> {
     /// Trains, with the probes of the specification and those of `extra`, and tells `sink` everything.
     ///
     /// # Errors
-    /// [`RunError::Train`] where a sink or a probe fails. Divergence is an outcome, not an error.
+    /// [`RunError::Train`] where a sink or a probe fails, where a checkpoint does not fit, and where the run was
+    /// interrupted. Divergence is an outcome, not an error.
     pub fn train(self, extra: Vec<ScheduledProbe<'_, Model>>, sink: &mut dyn Sink) -> Result<Outcome<Model>, RunError> {
-        let Self { spec, dataset, backend, plan, network } = self;
+        let Self { spec, dataset, backend, plan, network, resume, interrupt } = self;
         let (num_train, seeds) = (dataset.train.num_examples(), spec.seeds);
         let (plain, dtype) = (backend.plain(), backend.dtype());
         let mut own = RunProbes::new(spec, dataset, &backend)?;
@@ -140,6 +182,8 @@ impl<'a> Run<'a> {
             probes,
             dropout_seed: seeds.data_seed(),
             average_examples,
+            resume,
+            interrupt,
         };
         Ok(training_loop.run(network, sink)?)
     }

@@ -1,5 +1,6 @@
 //! The training loop. Its order of events is written in [`event`](super::event)'s pseudocode.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{DType, Device};
@@ -10,9 +11,11 @@ use thiserror::Error;
 
 use super::averaging::{AverageExamples, Averages};
 use super::divergence::DivergenceWatch;
-use super::event::{Event, Sink, SinkError};
+use super::event::{Event, Sink, SinkError, Snapshot};
+use super::interrupt::Interrupt;
 use super::plan::Plan;
 use super::schedule::Due;
+use crate::checkpoint::{NETWORK, State, StateError};
 use crate::control::{LearningRateSource, Line, Sgd};
 use crate::data::{Batch, Dataset, Loader, Sampler};
 use crate::measure::objective::{mean_loss, scalar};
@@ -51,6 +54,21 @@ pub struct TrainingLoop<'p, N> {
     pub dropout_seed: u64,
     /// The examples on which averages are evaluated; `None` for no averages.
     pub average_examples: Option<AverageExamples>,
+    /// Where to go on; `None` to begin.
+    pub resume: Option<ResumeFrom>,
+    /// The handle that asks the run to stop.
+    pub interrupt: Interrupt,
+}
+
+/// The place from which a run goes on.
+#[derive(Debug, Clone)]
+pub struct ResumeFrom {
+    /// Updates applied.
+    pub step: Step,
+    /// Seconds that the run took so far.
+    pub wall_seconds: f64,
+    /// The state after that step.
+    pub state: Arc<State>,
 }
 
 /// How a run ended, and with which weights.
@@ -78,68 +96,173 @@ pub enum TrainError {
         /// Why.
         source: ProbeError,
     },
+    /// The state to go on from does not fit this run.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The run was asked to stop. It has not ended: where checkpoints are on, it can go on from this step.
+    #[error("stopped after {step} steps, as asked")]
+    Interrupted {
+        /// Updates applied.
+        step: Step,
+    },
+}
+
+/// What changes from step to step beside the network and the parts of the loop.
+struct Progress {
+    step: Step,
+    last_learning_rate: Option<f64>,
+    watch: DivergenceWatch,
+    averages: Option<Averages>,
+    clock: Clock,
 }
 
 impl<N: Network> TrainingLoop<'_, N> {
     /// Trains `network`, which is on the tracked device, and tells `sink` everything.
     ///
     /// # Errors
-    /// [`TrainError`] where a sink or a probe fails. Divergence is an outcome, not an error.
-    pub fn run(mut self, mut network: N, sink: &mut dyn Sink) -> Result<Outcome<N>, TrainError> {
+    /// [`TrainError`] where a sink or a probe fails, where the state to go on from does not fit, and where the run was
+    /// interrupted. Divergence is an outcome, not an error.
+    pub fn run(mut self, network: N, sink: &mut dyn Sink) -> Result<Outcome<N>, TrainError> {
         let layout = ParamLayout::of(&network);
-        let clock = Clock(Instant::now());
-        let mut averages = self.average_examples.take().map(|examples| Averages::new(&self.plan, examples));
-        let mut watch = DivergenceWatch::new();
-        let mut last_learning_rate = None;
+        let num_steps = self.plan.num_steps;
+        let (mut network, mut now) = self.begin(network, &layout, sink)?;
         let mut stop = None;
-        let mut step = Step(0);
-        sink.receive(&Event::RunStarted { num_steps: self.plan.num_steps, timing: clock.now(None) })?;
-        while step.0 < self.plan.num_steps {
-            self.measure_due(step, &network, &layout, &clock, sink)?;
-            let batch = self.loader.next_batch(&self.device, self.dtype);
-            // A function of the step alone, so that a run that is resumed drops what it would have dropped.
-            let pass = Pass::training(RandomStream::new(self.dropout_seed, step.0).next_word());
-            let loss = mean_loss(&network, &batch, &pass).value;
-            let batch_loss = scalar(&loss);
-            stop = watch.observe(step, batch_loss, self.learning_rate.current());
-            if stop.is_none() {
-                let direction = self.optimizer.accelerate(ParamTensors::gradient(&network, &mut loss.backward()));
-                let mut line = HeldOutLine {
-                    network: &network,
-                    direction,
-                    dataset: self.dataset,
-                    sampler: self.line_sampler.as_mut(),
-                    device: self.device.clone().inner(),
-                    dtype: self.dtype,
-                };
-                let (learning_rate, measured) = self.learning_rate.at(step, &mut line);
-                for measured in measured {
-                    sink.receive(&Event::Measured(self.measurement(step, measured, clock.now(None))))?;
-                }
-                network = pass.statistics().absorb_into(self.optimizer.step(network, learning_rate));
-                let changed = last_learning_rate.replace(learning_rate) != Some(learning_rate);
-                // The last one too, so that a curve has both ends.
-                let changed = changed || step.0 + 1 == self.plan.num_steps;
-                sink.receive(&self.step_taken(step, &batch, batch_loss, changed.then_some(learning_rate), &clock))?;
-                step = Step(step.0 + 1);
-                if let Some(averages) = &mut averages {
-                    averages.update(step.0, &network);
-                }
-            } else {
-                sink.receive(&self.step_taken(step, &batch, batch_loss, None, &clock))?;
-                break;
-            }
+        while now.step.0 < num_steps && stop.is_none() {
+            self.save_due(&now, &network, &layout, sink)?;
+            self.measure_due(now.step, &network, &layout, &now.clock, sink)?;
+            (network, stop) = self.advance(network, &mut now, sink)?;
         }
         if stop.is_none() {
-            self.measure_due(step, &network, &layout, &clock, sink)?;
-            for measured in averages.iter().flat_map(|averages| averages.evaluate(&network)) {
-                sink.receive(&Event::Measured(self.measurement(step, measured, clock.now(None))))?;
+            self.save_due(&now, &network, &layout, sink)?;
+            self.measure_due(now.step, &network, &layout, &now.clock, sink)?;
+            for measured in now.averages.iter().flat_map(|averages| averages.evaluate(&network)) {
+                sink.receive(&Event::Measured(self.measurement(now.step, measured, now.clock.now(None))))?;
             }
         }
-        let reason = stop.unwrap_or(StopReason::Finished);
-        let epoch = self.plan.epoch(step.0);
-        sink.receive(&Event::RunEnded { step, epoch, reason: reason.clone(), timing: clock.now(None) })?;
+        let (step, reason) = (now.step, stop.unwrap_or(StopReason::Finished));
+        let (epoch, timing) = (self.plan.epoch(step.0), now.clock.now(None));
+        sink.receive(&Event::RunEnded { step, epoch, reason: reason.clone(), timing })?;
         Ok(Outcome { network, step, reason })
+    }
+
+    /// The start of the run, or the place where an earlier process left it.
+    fn begin(&mut self, network: N, layout: &ParamLayout, sink: &mut dyn Sink) -> Result<(N, Progress), TrainError> {
+        let mut now = Progress {
+            step: Step(0),
+            last_learning_rate: None,
+            watch: DivergenceWatch::new(),
+            averages: self.average_examples.take().map(|examples| Averages::new(&self.plan, examples)),
+            clock: Clock { started: Instant::now(), earlier_seconds: 0.0 },
+        };
+        let num_steps = self.plan.num_steps;
+        let Some(from) = self.resume.take() else {
+            sink.receive(&Event::RunStarted { num_steps, timing: now.clock.now(None) })?;
+            return Ok((network, now));
+        };
+        let network = from.state.network(NETWORK, network)?;
+        self.load(&from.state, &mut now, layout)?;
+        now.step = from.step;
+        now.clock.earlier_seconds = from.wall_seconds;
+        sink.receive(&Event::RunResumed { step: now.step, num_steps, timing: now.clock.now(None) })?;
+        Ok((network, now))
+    }
+
+    /// One update; or, where the batch's loss says so, the reason to stop.
+    fn advance(
+        &mut self,
+        network: N,
+        now: &mut Progress,
+        sink: &mut dyn Sink,
+    ) -> Result<(N, Option<StopReason>), TrainError> {
+        let step = now.step;
+        let batch = self.loader.next_batch(&self.device, self.dtype);
+        // A function of the step alone, so that a run that is resumed drops what it would have dropped.
+        let pass = Pass::training(RandomStream::new(self.dropout_seed, step.0).next_word());
+        let loss = mean_loss(&network, &batch, &pass).value;
+        let batch_loss = scalar(&loss);
+        let stop = now.watch.observe(step, batch_loss, self.learning_rate.current());
+        if stop.is_some() {
+            sink.receive(&self.step_taken(step, &batch, batch_loss, None, &now.clock))?;
+            return Ok((network, stop));
+        }
+        let direction = self.optimizer.accelerate(ParamTensors::gradient(&network, &mut loss.backward()));
+        let mut line = HeldOutLine {
+            network: &network,
+            direction,
+            dataset: self.dataset,
+            sampler: self.line_sampler.as_mut(),
+            device: self.device.clone().inner(),
+            dtype: self.dtype,
+        };
+        let (learning_rate, measured) = self.learning_rate.at(step, &mut line);
+        for measured in measured {
+            sink.receive(&Event::Measured(self.measurement(step, measured, now.clock.now(None))))?;
+        }
+        let network = pass.statistics().absorb_into(self.optimizer.step(network, learning_rate));
+        let changed = now.last_learning_rate.replace(learning_rate) != Some(learning_rate);
+        // The last one too, so that a curve has both ends.
+        let changed = changed || step.0 + 1 == self.plan.num_steps;
+        sink.receive(&self.step_taken(step, &batch, batch_loss, changed.then_some(learning_rate), &now.clock))?;
+        now.step = Step(step.0 + 1);
+        if let Some(averages) = &mut now.averages {
+            averages.update(now.step.0, &network);
+        }
+        Ok((network, None))
+    }
+
+    /// Tells the state where a checkpoint is due; ends here where the run was asked to stop.
+    fn save_due(
+        &self,
+        now: &Progress,
+        network: &N,
+        layout: &ParamLayout,
+        sink: &mut dyn Sink,
+    ) -> Result<(), TrainError> {
+        let (step, is_calm, is_interrupted) = (now.step, now.watch.is_calm(), self.interrupt.is_requested());
+        let is_due = |every: u64| {
+            let is_time = step.0 > 0 && (step.0.is_multiple_of(every.max(1)) || step.0 == self.plan.num_steps);
+            is_interrupted || (is_time && is_calm)
+        };
+        if self.plan.checkpoint_every.is_some_and(is_due) {
+            let state = Arc::new(self.save(now, network, layout));
+            let wall_seconds = now.clock.now(None).wall_seconds;
+            sink.receive(&Event::Checkpoint(Arc::new(Snapshot { step, is_calm, wall_seconds, state })))?;
+        }
+        if is_interrupted { Err(TrainError::Interrupted { step }) } else { Ok(()) }
+    }
+
+    fn save(&self, now: &Progress, network: &N, layout: &ParamLayout) -> State {
+        let mut state = State::default();
+        state.put_network(NETWORK, network);
+        state.nest_weights("optimizer", &self.optimizer, layout);
+        state.nest("loader", &self.loader);
+        state.nest("line_sampler", self.line_sampler.as_ref());
+        state.nest("learning_rate", &self.learning_rate);
+        for (index, scheduled) in self.probes.iter().enumerate() {
+            state.nest(&probe_key(index, scheduled.probe.name()), &*scheduled.probe);
+        }
+        state.nest("divergence", &now.watch);
+        if let Some(averages) = &now.averages {
+            state.nest_weights("averages", averages, layout);
+        }
+        state.put("last_learning_rate", &now.last_learning_rate);
+        state
+    }
+
+    fn load(&mut self, state: &State, now: &mut Progress, layout: &ParamLayout) -> Result<(), StateError> {
+        state.restore_weights("optimizer", &mut self.optimizer, layout)?;
+        state.restore("loader", &mut self.loader)?;
+        state.restore("line_sampler", self.line_sampler.as_mut())?;
+        state.restore("learning_rate", &mut self.learning_rate)?;
+        for (index, scheduled) in self.probes.iter_mut().enumerate() {
+            state.restore(&probe_key(index, scheduled.probe.name()), &mut *scheduled.probe)?;
+        }
+        state.restore("divergence", &mut now.watch)?;
+        if let Some(averages) = &mut now.averages {
+            state.restore_weights("averages", averages, layout)?;
+        }
+        now.last_learning_rate = state.get("last_learning_rate")?;
+        Ok(())
     }
 
     fn measure_due(
@@ -198,11 +321,20 @@ impl<N: Network> TrainingLoop<'_, N> {
     }
 }
 
-struct Clock(Instant);
+/// Name of a probe in a saved state: with its place, since two of a kind may measure.
+fn probe_key(index: usize, name: &str) -> String {
+    format!("probes/{index}-{name}")
+}
+
+/// Seconds since the run began, over all its processes.
+struct Clock {
+    started: Instant,
+    earlier_seconds: f64,
+}
 
 impl Clock {
     fn now(&self, cost_seconds: Option<f64>) -> Timing {
-        Timing { wall_seconds: self.0.elapsed().as_secs_f64(), cost_seconds }
+        Timing { wall_seconds: self.earlier_seconds + self.started.elapsed().as_secs_f64(), cost_seconds }
     }
 }
 

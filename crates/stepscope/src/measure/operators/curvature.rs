@@ -72,8 +72,12 @@ pub enum Kinks {
 }
 
 /// The relative change between two distances above which differences of gradients count as not settled. Smooth networks
-/// stay below 1e-2 in f32, kinked ones above 0.1 (`curvature`, section 4.2).
+/// stay below 1e-2 in f32 (`curvature`, section 4.2).
 const SETTLED: f64 = 0.05;
+
+/// The disagreement of bends above which a network counts as kinked: kinks that carry a twelfth of the second differences'
+/// squares.
+const BENT: f64 = 0.2;
 
 /// v -> Av with A a [`Curvature`] of the mean loss over an [`Objective`], at fixed parameters.
 ///
@@ -132,7 +136,8 @@ impl<'a, N: BatchLoss<B>, B> CurvatureOperator<'a, N, B> {
     /// Chooses the distance of differences anew, for directions like `direction`: the best one differs between a random
     /// vector and an eigenvector by up to a factor of 20. Does nothing where tangents are exact.
     ///
-    /// Cost: ten gradients for [`Curvature::HessianByDifferences`], ten forward passes for the others.
+    /// Cost: ten gradients for [`Curvature::HessianByDifferences`], and five forward passes to look for kinks; ten forward
+    /// passes for the others.
     ///
     /// # Errors
     /// [`ProductError`] as for a product.
@@ -144,13 +149,28 @@ impl<'a, N: BatchLoss<B>, B> CurvatureOperator<'a, N, B> {
         let scale = if norm(&values) > 0.0 { norm(&values) } else { 1.0 };
         self.parameters = Some(values);
         let calibration = match self.curvature {
-            Curvature::HessianByDifferences { .. } => {
-                Calibration::of(self.layout, scale, |distance| self.gradient_difference(direction, distance))
+            Curvature::HessianByDifferences { kinks } => {
+                let found =
+                    Calibration::of(self.layout, scale, |distance| self.gradient_difference(direction, distance))?;
+                if kinks == Kinks::Refuse {
+                    self.refuse_kinks(direction, found, scale)?;
+                }
+                found
             }
-            _ => Calibration::of(self.layout, scale, |distance| self.tangent_difference(direction, distance)),
-        }?;
+            _ => Calibration::of(self.layout, scale, |distance| self.tangent_difference(direction, distance))?,
+        };
         self.tangents = Some(Tangents::Differences(calibration));
         Ok(())
+    }
+
+    fn refuse_kinks(&self, direction: &[f64], found: Calibration, scale: f64) -> Result<(), ProductError> {
+        if found.relative_change > SETTLED {
+            return Err(ProductError::NotSettled { relative_change: found.relative_change });
+        }
+        // Below a quarter of the ladder's top, bends drown in the rounding of outputs.
+        let distance = found.distance.max(scale * Calibration::top(self.layout) / 4.0);
+        let disagreement = self.disagreement_of_bends(direction, distance)?;
+        if disagreement > BENT { Err(ProductError::NotSmooth { disagreement }) } else { Ok(()) }
     }
 
     /// Writes the product where tangents are exact, and says whether they are.
@@ -177,12 +197,6 @@ impl<'a, N: BatchLoss<B>, B> CurvatureOperator<'a, N, B> {
             return Err(ProductError::Kinks { kinks: named.join(", ") });
         }
         let distance = self.distance(input)?;
-        if let (Kinks::Refuse, Some(Tangents::Differences(Calibration { relative_change, .. }))) =
-            (kinks, self.tangents)
-            && relative_change > SETTLED
-        {
-            return Err(ProductError::NotSmooth { relative_change });
-        }
         let length = norm(input);
         output.fill(0.0);
         accumulate(output, &self.gradient_difference(input, distance)?, length);
@@ -203,40 +217,66 @@ impl<'a, N: BatchLoss<B>, B> CurvatureOperator<'a, N, B> {
     /// The networks at θ ± `distance` · v̂, which record nothing for a backward pass.
     fn sides(&self, v: &[f64], distance: f64) -> Direction<N> {
         let step = distance / norm(v);
-        let at = |step: f64| self.layout.assign(self.network.clone(), &self.displaced(v, step)).no_grad();
+        let at = |step: f64| self.network_at(v, step).no_grad();
         Direction::Sides { plus: at(step), minus: at(-step), inverse_width: 0.5 / step }
     }
 
-    fn displaced(&self, v: &[f64], step: f64) -> Vec<f64> {
+    /// The network at θ + `step` · v.
+    fn network_at(&self, v: &[f64], step: f64) -> N {
         let parameters = self.parameters.as_deref().unwrap_or_default();
-        parameters.iter().zip(v).map(|(theta, v)| theta + step * v).collect()
+        let values: Vec<f64> = parameters.iter().zip(v).map(|(theta, v)| theta + step * v).collect();
+        self.layout.assign(self.network.clone(), &values)
     }
 
     /// (∇L(θ + hv̂) − ∇L(θ − hv̂)) / 2h.
     fn gradient_difference(&self, v: &[f64], distance: f64) -> Result<Vec<f64>, ProductError> {
         let step = distance / norm(v);
         let at = |step: f64| {
-            let network = self.layout.assign(self.network.clone(), &self.displaced(v, step));
-            Ok::<_, ProductError>(self.objective.loss_and_gradient(&network, self.layout)?.1)
+            Ok::<_, ProductError>(self.objective.loss_and_gradient(&self.network_at(v, step), self.layout)?.1)
         };
         let (plus, minus) = (at(step)?, at(-step)?);
         Ok(plus.iter().zip(minus).map(|(plus, minus)| (plus - minus) * (0.5 / distance)).collect())
     }
 
-    /// The tangent of all outputs, or of all losses where these are not known or not what the matrix needs.
+    /// The tangent of what the matrix is made of: all outputs, or all losses.
     fn tangent_difference(&self, v: &[f64], distance: f64) -> Result<Vec<f64>, ProductError> {
-        let Direction::Sides { plus, minus, inverse_width } = self.sides(v, distance) else { return Ok(Vec::new()) };
+        let (plus, minus) = (self.observed_at(v, distance)?, self.observed_at(v, -distance)?);
+        let inverse_width = norm(v) / (2.0 * distance);
+        Ok(plus.iter().zip(minus).map(|(plus, minus)| (plus - minus) * inverse_width).collect())
+    }
+
+    /// How far second differences of outputs at a distance and at half of it contradict each other: 0 where outputs are
+    /// parabolas along v, 0.7 where every bend is a kink at a random place.
+    ///
+    /// Summed over many examples the jumps of a gradient average out and differences of it settle, on a wrong value; example by
+    /// example they do not. Differences that rounding alone explains count as none.
+    fn disagreement_of_bends(&self, v: &[f64], distance: f64) -> Result<f64, ProductError> {
+        let here = self.observed_at(v, 0.0)?;
+        let bend = |distance: f64| {
+            let (plus, minus) = (self.observed_at(v, distance)?, self.observed_at(v, -distance)?);
+            let terms = here.iter().zip(plus.iter().zip(minus));
+            Ok::<Vec<f64>, ProductError>(terms.map(|(here, (plus, minus))| plus - 2.0 * here + minus).collect())
+        };
+        let (wide, narrow) = (bend(distance)?, bend(distance / 2.0)?);
+        let contradiction: Vec<f64> = wide.iter().zip(narrow).map(|(wide, narrow)| wide - 4.0 * narrow).collect();
+        let rounding = 64.0 * self.layout.rounding_unit() * norm(&here);
+        Ok(if norm(&contradiction) <= rounding { 0.0 } else { norm(&contradiction) / norm(&wide) })
+    }
+
+    /// All outputs, or all losses where outputs are not known or not what the matrix is made of, at θ + `distance` · v̂.
+    fn observed_at(&self, v: &[f64], distance: f64) -> Result<Vec<f64>, ProductError> {
+        let network = self.network_at(v, distance / norm(v)).no_grad();
         let of_losses = matches!(self.curvature, Curvature::GradientCovariance | Curvature::EmpiricalFisher);
-        let mut tangents = Vec::new();
+        let mut observed = Vec::new();
         for (batch, len) in self.objective.sized_batches() {
-            let (plus, minus) = (plus.loss(batch).parts(len)?, minus.loss(batch).parts(len)?);
-            let difference = match (plus.outputs, minus.outputs) {
-                (Some(plus), Some(minus)) if !of_losses => (plus.values.value - minus.values.value).flatten(0, 1),
-                _ => plus.per_example.value - minus.per_example.value,
+            let parts = network.loss(batch).parts(len)?;
+            let values = match parts.outputs {
+                Some(outputs) if !of_losses => outputs.values.value.flatten(0, 1),
+                _ => parts.per_example.value,
             };
-            tangents.extend(difference.into_data().iter::<f64>().map(|difference| difference * inverse_width));
+            observed.extend(values.into_data().iter::<f64>());
         }
-        Ok(tangents)
+        Ok(observed)
     }
 
     /// Writes the product; `false` where the network has no tangents to follow the direction with.

@@ -32,15 +32,20 @@ pub struct Calibration {
 const RUNGS: i32 = 5;
 
 impl Calibration {
+    /// The top rung, relative to ‖θ‖.
+    pub(super) fn top(layout: &ParamLayout) -> f64 {
+        if layout.is_narrow() { 1e-2 } else { 1e-4 }
+    }
+
     /// The best rung for `difference`, which gets h and returns D(h).
     ///
-    /// The top rung is 1e-2 ‖θ‖ in f32 and 1e-4 ‖θ‖ in f64; `scale` is ‖θ‖, or 1 at the origin.
+    /// `scale` is ‖θ‖, or 1 at the origin.
     pub(super) fn of(
         layout: &ParamLayout,
         scale: f64,
         mut difference: impl FnMut(f64) -> Result<Vec<f64>, ProductError>,
     ) -> Result<Self, ProductError> {
-        let top = scale * if layout.is_narrow() { 1e-2 } else { 1e-4 };
+        let top = scale * Self::top(layout);
         let mut best = Self { distance: top, relative_change: f64::INFINITY };
         let mut above = difference(top)?;
         for rung in 1..RUNGS {

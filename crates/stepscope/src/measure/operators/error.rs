@@ -90,14 +90,19 @@ pub enum ProductError {
         /// Which layers.
         kinks: String,
     },
-    /// Differences that do not settle as their distance shrinks.
+    /// Differences of gradients where the gradient is found to jump.
     #[error(
-        "differences of gradients change by {relative_change:.1e} of themselves between one distance and the next, at \
-         the best of them: the gradient jumps (relu, max-pool, abs, clamp) or depends on hidden state (dropout, \
-         batch statistics): use Curvature::GaussNewton, or Curvature::Hessian on tangent-aware layers; \
-         Curvature::HessianByDifferences {{ kinks: Kinks::Accept }} gives the difference all the same"
+        "the gradient jumps: second differences of the outputs at one distance and at half of it disagree by {disagreement:.2}          of their size (a smooth network: below 0.1; kinks alone: 0.7), as with relu, max-pool, abs or clamp, so          differences of gradients are no Hessian: use Curvature::GaussNewton, or Curvature::Hessian on tangent-aware          layers; Curvature::HessianByDifferences {{ kinks: Kinks::Accept }} gives the difference all the same"
     )]
     NotSmooth {
+        /// ‖s(h) − 4 s(h/2)‖ / ‖s(h)‖, s the second differences of all outputs.
+        disagreement: f64,
+    },
+    /// Differences that do not settle as their distance shrinks.
+    #[error(
+        "differences of gradients change by {relative_change:.1e} of themselves from one distance to the next, at the best          of them: the loss depends on hidden state (dropout, batch statistics), its gradient jumps, or its precision is          too low: use Curvature::GaussNewton, or f64; Curvature::HessianByDifferences {{ kinks: Kinks::Accept }} gives          the difference all the same"
+    )]
+    NotSettled {
         /// Smallest relative change between two distances.
         relative_change: f64,
     },

@@ -21,7 +21,14 @@ pub struct Mlp {
 
 impl Mlp {
     /// A network from `inputs` features over `hidden` widths to `classes` logits.
-    pub fn new(inputs: usize, hidden: &[usize], classes: usize, style: &Style, init: &mut WeightInit) -> Self {
+    pub fn new(
+        inputs: usize,
+        hidden: &[usize],
+        classes: usize,
+        style: impl Into<Style>,
+        init: &mut WeightInit,
+    ) -> Self {
+        let style = &style.into();
         let widths: Vec<usize> = [inputs].iter().chain(hidden).chain([&classes]).copied().collect();
         let layers = widths.windows(2).map(|pair| Linear::new(pair[0], pair[1], init)).collect();
         let norms = hidden.iter().map(|&width| Norm::new(style.normalisation, width, init)).collect();

@@ -41,7 +41,14 @@ const STAGES: [Stage; 7] =
 impl MobileNetV2 {
     /// A network for images of that many channels, with every width of the published one divided by `narrower` (1 for the
     /// published network; 2, 4 or 8 for smaller ones).
-    pub fn new(channels: usize, classes: usize, narrower: usize, style: &Style, init: &mut WeightInit) -> Self {
+    pub fn new(
+        channels: usize,
+        classes: usize,
+        narrower: usize,
+        style: impl Into<Style>,
+        init: &mut WeightInit,
+    ) -> Self {
+        let style = &style.into();
         let narrow = |width: usize| (width / narrower.max(1)).max(1);
         let stem = ConvNorm::new(Conv2d::new([channels, narrow(32)], 3, init).with_padding(1), style, init);
         let mut blocks = Vec::new();

@@ -37,9 +37,11 @@ impl Style {
     pub fn of(spec: &ModelSpec) -> Self {
         Self { activation: spec.activation, normalisation: spec.normalisation(), dropout: spec.dropout }
     }
+}
 
-    /// That nonlinearity, nothing normalised, nothing dropped.
-    pub fn plain(activation: Activation) -> Self {
+/// That nonlinearity, nothing normalised, nothing dropped.
+impl From<Activation> for Style {
+    fn from(activation: Activation) -> Self {
         Self { activation, normalisation: Normalisation::None, dropout: 0.0 }
     }
 }

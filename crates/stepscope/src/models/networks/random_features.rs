@@ -24,7 +24,8 @@ pub struct RandomFeatures {
 
 impl RandomFeatures {
     /// A model of `inputs` numbers over `width` features. V and c are normal with variance 1 / `inputs` and 1.
-    pub fn new(inputs: usize, width: usize, classes: usize, style: &Style, init: &mut WeightInit) -> Self {
+    pub fn new(inputs: usize, width: usize, classes: usize, style: impl Into<Style>, init: &mut WeightInit) -> Self {
+        let style = &style.into();
         let weight = init.normal([inputs, width], 1.0 / (inputs as f64).sqrt());
         let features = Linear { weight, bias: init.normal([width], 1.0) }.frozen();
         let dense = Linear::new(width, classes, init);

@@ -33,7 +33,8 @@ pub struct Recurrent {
 
 impl Recurrent {
     /// A network of these sizes.
-    pub fn new(classes: usize, config: &RecurrentConfig, style: &Style, init: &mut WeightInit) -> Self {
+    pub fn new(classes: usize, config: &RecurrentConfig, style: impl Into<Style>, init: &mut WeightInit) -> Self {
+        let style = &style.into();
         Self {
             embedding: Embedding { weight: init.uniform([config.vocabulary, config.embedding], 0.05) },
             lstm: Lstm::new(config.embedding, config.width, init),

@@ -66,7 +66,14 @@ struct Block {
 
 impl ResNet {
     /// A network for images of that many channels.
-    pub fn new(channels: usize, classes: usize, config: &ResNetConfig, style: &Style, init: &mut WeightInit) -> Self {
+    pub fn new(
+        channels: usize,
+        classes: usize,
+        config: &ResNetConfig,
+        style: impl Into<Style>,
+        init: &mut WeightInit,
+    ) -> Self {
+        let style = &style.into();
         let first = config.channels.first().copied().unwrap_or(1);
         let last = config.channels.last().copied().unwrap_or(1);
         let (stem, stem_norm) = conv_and_norm([channels, first], 1, first, style, init);

@@ -32,7 +32,13 @@ impl SimpleCnn {
 
     /// A network for `[channels, rows, columns]` images. Rows and columns must be at least
     /// [`SimpleCnn::SMALLEST_SIDE`]; [`Model::new`](crate::models::Model::new) checks.
-    pub fn new([channels, rows, columns]: [usize; 3], classes: usize, style: &Style, init: &mut WeightInit) -> Self {
+    pub fn new(
+        [channels, rows, columns]: [usize; 3],
+        classes: usize,
+        style: impl Into<Style>,
+        init: &mut WeightInit,
+    ) -> Self {
+        let style = &style.into();
         // A valid 3x3 convolution takes 2 off a side, pooling halves it (rounding down); twice.
         let side = |side: usize| ((side - 2) / 2 - 2) / 2;
         Self {

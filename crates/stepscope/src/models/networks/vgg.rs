@@ -35,9 +35,10 @@ impl Vgg {
         [channels, rows, columns]: [usize; 3],
         classes: usize,
         stages: &[&[usize]],
-        style: &Style,
+        style: impl Into<Style>,
         init: &mut WeightInit,
     ) -> Self {
+        let style = &style.into();
         let (mut convolutions, mut norms, mut pooled_after) = (Vec::new(), Vec::new(), Vec::new());
         let mut from = channels;
         for stage in stages {

@@ -60,9 +60,10 @@ impl VisionTransformer {
         [channels, rows, columns]: [usize; 3],
         classes: usize,
         config: &VisionTransformerConfig,
-        style: &Style,
+        style: impl Into<Style>,
         init: &mut WeightInit,
     ) -> Self {
+        let style = &style.into();
         let VisionTransformerConfig { patch, width, heads, depth } = *config;
         let block = |init: &mut WeightInit| Block {
             norm1: LayerNorm::new(width, init),
