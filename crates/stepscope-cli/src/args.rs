@@ -1,10 +1,14 @@
 //! Every command and flag, once.
 
 mod predict;
+mod sweep;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use sweep::{Limits, Memory, RunShardArguments, StatusArguments, SweepArguments};
 
 pub(crate) use predict::{Free, NamedAverage, PredictArguments, PredictFormat};
 
@@ -29,10 +33,18 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: WeightsCommand,
     },
+    /// Train every run of a specification with a [sweep] table, several at a time, and compare them
+    Sweep(SweepArguments),
+    /// Train a share of a sweep's runs: for Slurm arrays, Kubernetes indexed jobs or a shell loop
+    RunShard(RunShardArguments),
+    /// Say which runs of a sweep, or in a folder, are done, running, failed or waiting
+    Status(StatusArguments),
     /// Predict the loss curve of mini-batch SGD before it is run, from a curvature spectrum
     Predict(Box<PredictArguments>),
     /// Write one self-contained page about one or more runs
     Report(ReportArguments),
+    /// Show the page of runs live while they train, in a browser or in the terminal
+    Watch(WatchArguments),
     /// List the data sets, or download one
     Data {
         #[command(subcommand)]
@@ -114,6 +126,23 @@ pub(crate) struct ReportArguments {
     /// The page to write [default: report.html in the first folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArguments {
+    /// Folders of runs, or folders that hold such folders; they may appear later
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// Port of the page [default: 7117, or any free one]
+    #[arg(long, value_name = "N", conflicts_with = "terminal")]
+    pub(crate) port: Option<u16>,
+    /// Offer the page beyond this machine, on this address; whoever opens it needs the token in the printed address. A
+    /// token of your own, the same after a restart, is taken from the variable STEPSCOPE_WATCH_TOKEN
+    #[arg(long, value_name = "ADDR", conflicts_with = "terminal")]
+    pub(crate) listen: Option<IpAddr>,
+    /// Show curves and readings in the terminal instead
+    #[arg(long)]
+    pub(crate) terminal: bool,
 }
 
 #[derive(Debug, Subcommand)]

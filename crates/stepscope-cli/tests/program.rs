@@ -89,6 +89,17 @@ fn train_writes_a_run_folder_that_report_reads() {
 }
 
 #[test]
+fn json_prints_every_record_as_it_is_made_and_a_summary_last() {
+    let case = case();
+    let answer = case.run(&["train", "spec.toml", "--format", "json", "--out", "out"]);
+    let mut lines: Vec<&str> = answer.stdout.lines().collect();
+    let last: serde_json::Value = serde_json::from_str(lines.pop().unwrap()).unwrap();
+    assert_eq!((&last["record"], &last["outcome"]), (&"summary".into(), &"finished".into()));
+    let records = fs::read_to_string(case.path("out/metrics.jsonl")).unwrap();
+    assert_eq!(lines, records.lines().collect::<Vec<_>>());
+}
+
+#[test]
 fn two_processes_with_one_spec_write_the_same_records_apart_from_times() {
     let case = case();
     let text = |out: &str| -> Vec<String> {

@@ -64,7 +64,7 @@ pub(crate) fn divide(v: &mut [f64], divisor: f64) {
 }
 
 /// q_jᵀ target for every basis vector q_j, in one sweep over the basis.
-fn project(basis: &[Vec<f64>], target: &[f64]) -> Vec<f64> {
+pub(crate) fn project(basis: &[Vec<f64>], target: &[f64]) -> Vec<f64> {
     let mut coefficients = vec![0.0; basis.len()];
     for (index, block) in target.chunks(BLOCK).enumerate() {
         let start = index * BLOCK;

@@ -51,9 +51,11 @@ impl Backend {
         format!("cpu (flex), {precision}")
     }
 
-    /// Threads the backend may use.
+    /// Threads the backend may use: as many as `RAYON_NUM_THREADS` says, or as there are cores.
     pub fn threads(&self) -> u64 {
-        std::thread::available_parallelism().map_or(1, |n| n.get() as u64)
+        let asked =
+            std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).filter(|&count| count > 0);
+        asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u64))
     }
 }
 

@@ -4,10 +4,12 @@
 //! | to | use |
 //! |---|---|
 //! | run a specification | [`spec::parse`], [`data::Dataset::load`], [`train::Run`] |
-//! | measure a network of your own | implement [`models::Network`], then a [`measure::Probe`] or a [`measure::CurvatureOperator`] |
+//! | measure any Burn module | implement [`measure::BatchLoss`], then a [`measure::CurvatureOperator`] |
+//! | measure it with exact Hessians | implement [`models::Network`], then that or a [`measure::Probe`] |
 //! | find a learning rate along the step | [`control::line_search`] |
 //! | average weights | [`control::average`] |
 //! | predict | [`theory`]; on a live run [`predict`] |
+//! | run many specifications, by any number of processes | [`sweep::Sweep`], [`sweep::SweepFolder`] |
 //! | keep records | [`record::RunFolder`]; any [`train::Sink`] |
 //!
 //! ```
@@ -37,6 +39,7 @@ pub mod models;
 pub mod predict;
 pub mod record;
 pub mod spec;
+pub mod sweep;
 pub mod train;
 
 pub use stepscope_spectral as spectral;

@@ -4,8 +4,12 @@ mod data;
 mod predict;
 pub(crate) mod report;
 mod resume;
+mod run_shard;
 mod spec;
+mod status;
+mod sweep;
 mod train;
+mod watch;
 mod weights;
 
 use std::io::Write;
@@ -26,12 +30,23 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Weights { command: WeightsCommand::Export { folder, file, step } } => {
             weights::export(&folder, &file, step)
         }
+        Command::Sweep(arguments) => sweep::run(&arguments),
+        Command::RunShard(arguments) => run_shard::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Watch(arguments) => watch::run(arguments),
         Command::Data { command: DataCommand::List { format } } => data::list(format),
         Command::Data { command: DataCommand::Fetch(arguments) } => data::fetch(&arguments),
         Command::Spec(arguments) => spec::run(&arguments),
     }
+}
+
+/// Reads the file of a specification.
+fn read_spec(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .with_context(|| format!("{}: cannot read the specification", path.display()))
+        .map_err(Failure::BadInput)
 }
 
 /// Prints a result on stdout.
@@ -43,6 +58,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Prints a result on stdout as JSON.
 pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
     print(&serde_json::to_string_pretty(value).map_err(Failure::failed)?)
+}
+
+/// Prints a result on stdout as JSON on one line: the last of several.
+pub(crate) fn print_line<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
+    print(&serde_json::to_string(value).map_err(Failure::failed)?)
 }
 
 /// Writes a file whole or not at all.

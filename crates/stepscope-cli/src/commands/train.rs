@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use serde::Serialize;
 use stepscope::record::RunFolder;
 use stepscope::types::{RunSpec, StopReason};
 use stepscope_report::{Run, RunSummary, summary_table};
 
 use crate::args::{Format, TrainArguments};
-use crate::commands::{print, print_json, report};
+use crate::commands::{print, print_line, read_spec, report};
 use crate::execute::{execute, load};
 use crate::failure::Failure;
 use crate::signals::Signals;
@@ -16,9 +16,7 @@ use crate::wrap::wrap;
 
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
     let path = &arguments.spec;
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("{}: cannot read the specification", path.display()))
-        .map_err(Failure::BadInput)?;
+    let text = read_spec(path)?;
     let spec =
         stepscope::spec::parse(&text, &path.display().to_string(), &arguments.overrides).map_err(Failure::bad_input)?;
     let dataset = load(&spec)?;
@@ -26,7 +24,8 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
     if !arguments.force {
         refuse_unfinished(&folder, &spec)?;
     }
-    let (_, outcome) = execute(&spec, &dataset, &folder, arguments.force, Vec::new(), &Signals::listen())?;
+    let (_, outcome) =
+        execute(&spec, &dataset, &folder, arguments.force, Vec::new(), (&Signals::listen(), arguments.format))?;
     show(&folder, &spec.name, &outcome.reason, arguments.format)
 }
 
@@ -43,13 +42,21 @@ fn refuse_unfinished(folder: &Path, spec: &RunSpec) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The last line of a run's events.
+#[derive(Serialize)]
+struct Last<'a> {
+    record: &'static str,
+    #[serde(flatten)]
+    summary: &'a RunSummary,
+}
+
 /// Writes the page of a run that ended, and prints how it ended.
 pub(super) fn show(folder: &Path, name: &str, reason: &StopReason, format: Format) -> Result<(), Failure> {
     let run = Run::load(folder).map_err(Failure::failed)?;
     let page = report::write(&folder.join("report.html"), name, std::slice::from_ref(&run))?;
     let summary = RunSummary::of(&run);
     match format {
-        Format::Json => print_json(&summary),
+        Format::Json => print_line(&Last { record: "summary", summary: &summary }),
         Format::Text => {
             let ended = match reason {
                 StopReason::Finished => format!("{name} finished after {} steps.", run.last_step()),
@@ -64,7 +71,7 @@ pub(super) fn show(folder: &Path, name: &str, reason: &StopReason, format: Forma
 }
 
 /// A run's name as a file name: what could leave the folder becomes a dash.
-fn file_name(name: &str) -> PathBuf {
+pub(super) fn file_name(name: &str) -> PathBuf {
     let safe = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' };
     let name: String = name.trim().chars().map(safe).collect();
     PathBuf::from(if name.chars().all(|c| c == '.') { "run".to_owned() } else { name })

@@ -14,6 +14,7 @@ mod choices;
 mod data;
 mod measure;
 mod model;
+mod sweep;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ pub use choices::{
 pub use data::{AugmentSpec, DataSpec};
 pub use measure::MeasureSpec;
 pub use model::ModelSpec;
+pub use sweep::{SweepRange, SweepSeeds, SweepSpec};
 
 use crate::{BatchSize, LearningRate, Momentum, Seeds, TrainingDuration};
 

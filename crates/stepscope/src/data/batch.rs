@@ -39,6 +39,12 @@ impl Batch {
         }
     }
 
+    /// The examples `range` of this batch; within [`Batch::len`].
+    #[must_use]
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        Self { images: self.images.clone().slice([range.clone()]), labels: self.labels.clone().slice([range]) }
+    }
+
     /// Number of examples.
     pub fn len(&self) -> usize {
         self.labels.dims()[0]

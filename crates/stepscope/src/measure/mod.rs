@@ -13,8 +13,8 @@ pub use local_quadratic::LocalQuadraticProbe;
 pub use loss::LossProbe;
 pub use operators::objective;
 pub use operators::{
-    BatchLoss, Calibration, Curvature, CurvatureOperator, Evaluation, Kinks, Loss, LossError, Objective, Preflight,
-    ProductError, Tangents, Targets,
+    BatchLoss, Calibration, Curvature, CurvatureOperator, Evaluation, Kinks, Loss, LossError, MemoryNeed, Objective,
+    Preflight, ProductError, ProjectedNorms, Tangents, Targets,
 };
 pub use probe::{Measured, Probe, ProbeError, ProbePoint};
 pub use sharpness::SharpnessProbe;

@@ -10,6 +10,7 @@ pub mod loss;
 mod model;
 pub mod networks;
 mod param_layout;
+mod param_pattern;
 mod param_tensors;
 mod pass;
 
@@ -21,6 +22,7 @@ pub use in_mode::InMode;
 pub use model::{Model, ModelError, describe};
 pub use networks::{Mlp, SimpleCnn};
 pub use param_layout::ParamLayout;
+pub use param_pattern::PatternError;
 pub use param_tensors::ParamTensors;
 pub use pass::{DropoutMode, NormalisationMode, Pass, PassFault};
 

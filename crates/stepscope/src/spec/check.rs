@@ -1,5 +1,7 @@
 //! Keys before values: what is unknown, missing, no table, or not finite.
 
+use std::cmp::Reverse;
+
 use toml::de::{DeTable, DeValue};
 
 use super::document::{Document, KeyPath};
@@ -9,9 +11,13 @@ use super::schema::{Node, RunSchema};
 
 /// Refuses the first key, in the order of the alphabet, that cannot stand as it does.
 pub(super) fn check(document: &Document<'_>, schema: &RunSchema) -> Result<(), SpecError> {
-    let root = KeyPath::new(Vec::new());
-    check_table(document, schema, document.root(), &root)?;
-    check_required(document, schema.root(), Some(document.root()), &root)
+    check_known(document, schema)?;
+    check_required(document, schema.root(), Some(document.root()), &KeyPath::new(Vec::new()))
+}
+
+/// The same, without asking whether a key is missing: another one of a sweep may bring it.
+pub(super) fn check_known(document: &Document<'_>, schema: &RunSchema) -> Result<(), SpecError> {
+    check_table(document, schema, document.root(), &KeyPath::new(Vec::new()))
 }
 
 fn check_table(
@@ -62,6 +68,7 @@ fn is_finite(value: &DeValue<'_>) -> bool {
     match value {
         DeValue::Float(float) => float.as_str().parse::<f64>().is_ok_and(f64::is_finite),
         DeValue::Array(values) => values.iter().all(|value| is_finite(value.get_ref())),
+        DeValue::Table(table) => table.values().all(|value| is_finite(value.get_ref())),
         _ => true,
     }
 }
@@ -77,7 +84,9 @@ pub(super) fn unknown_key(place: Place, schema: &RunSchema, path: &KeyPath) -> S
     // A key with the right name may stand in the wrong table: that is more likely than a slip.
     let elsewhere = || {
         let same_name = |leaf: &&String| leaf.rsplit('.').next() == Some(last);
-        leaves.iter().find(same_name).cloned()
+        // A swept key has its name from a key of a run: the one in the same part of the file is meant.
+        let in_common = |leaf: &&String| leaf.split('.').zip(wrong.iter()).take_while(|(a, b)| a == b).count();
+        leaves.iter().filter(same_name).min_by_key(|leaf| Reverse(in_common(leaf))).cloned()
     };
     let nearest =
         elsewhere().or_else(|| nearest(last, siblings.iter().copied()).map(|key| parent.child(key).to_string()));

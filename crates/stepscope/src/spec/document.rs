@@ -1,6 +1,7 @@
 //! TOML text with overrides laid over it, which remembers where every key stands.
 
 use std::fmt;
+use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -48,6 +49,7 @@ impl fmt::Display for KeyPath {
 }
 
 /// A specification before its keys are checked.
+#[derive(Clone)]
 pub(super) struct Document<'a> {
     text: &'a str,
     source: &'a str,
@@ -71,15 +73,55 @@ impl<'a> Document<'a> {
     /// Puts a value in the place of the one that is there, if any.
     pub(super) fn set(&mut self, change: Override<'a>) -> Result<(), SpecError> {
         let Override { text, written, path, value } = change;
-        insert(&mut self.root, path.keys(), value).map_err(|depth| {
-            let parent = path.first(depth);
-            SpecError::Override {
-                text: text.to_owned(),
-                reason: format!("{parent} is {} and no table: correct it first", self.written(&parent)),
-            }
-        })?;
-        self.overrides.push((path, Place::Override(text.to_owned()), written));
+        self.lay(path, value, written, Place::Override(text.to_owned())).map_err(|parent| SpecError::Override {
+            text: text.to_owned(),
+            reason: format!("{parent} is {} and no table: correct it first", self.written(&parent)),
+        })
+    }
+
+    /// Puts a value, which was `written` at `place`, at `path`; `Err` is the key above it that is no table.
+    pub(super) fn lay(
+        &mut self,
+        path: KeyPath,
+        value: DeValue<'a>,
+        written: &'a str,
+        place: Place,
+    ) -> Result<(), KeyPath> {
+        insert(&mut self.root, path.keys(), Spanned::new(0..0, value), 0..0).map_err(|depth| path.first(depth))?;
+        self.overrides.push((path, place, written));
         Ok(())
+    }
+
+    /// Takes quoted keys with dots in the table at `path` apart, so that `"train.batch_size"` is `train.batch_size`.
+    pub(super) fn unfold(&mut self, path: &[&str]) {
+        let table =
+            path.iter().try_fold(&mut self.root, |table, key| match table.get_mut(*key).map(Spanned::get_mut) {
+                Some(DeValue::Table(table)) => Some(table),
+                _ => None,
+            });
+        let Some(table) = table else { return };
+        let dotted: Vec<_> = table.keys().filter(|key| key.get_ref().contains('.')).cloned().collect();
+        for key in dotted {
+            let keys = KeyPath::from_dotted(key.get_ref());
+            // What stands there already is not replaced: the quoted key stays and is refused as unknown.
+            let taken = find(table, &keys).is_some();
+            if let Some(value) = table.get(key.get_ref().as_ref()).cloned()
+                && !taken
+                && insert(table, keys.keys(), value, key.span()).is_ok()
+            {
+                table.remove(key.get_ref().as_ref());
+            }
+        }
+    }
+
+    /// Removes a table or a value from the top.
+    pub(super) fn remove(&mut self, key: &str) -> Option<DeValue<'a>> {
+        self.root.remove(key).map(Spanned::into_inner)
+    }
+
+    /// The text that the spans of the value at `path` count in.
+    pub(super) fn text_of(&self, path: &KeyPath) -> &'a str {
+        self.override_of(path).map_or(self.text, |(_, _, written)| written)
     }
 
     /// Where a key stands: the latest override that set it or a table around it, else its line, else the file.
@@ -112,28 +154,36 @@ impl<'a> Document<'a> {
     }
 
     /// Byte ranges of a key and of its value in the text.
-    fn find(&self, path: &KeyPath) -> Option<(std::ops::Range<usize>, std::ops::Range<usize>)> {
-        let (last, parents) = path.keys().split_last()?;
-        let table = parents
-            .iter()
-            .try_fold(&self.root, |table, key| table.get(key.as_str()).and_then(|value| value.get_ref().as_table()))?;
-        table.get_key_value(last.as_str()).map(|(key, value)| (key.span(), value.span()))
+    fn find(&self, path: &KeyPath) -> Option<(Range<usize>, Range<usize>)> {
+        find(&self.root, path)
     }
 }
 
-/// `Err` holds the length of the path at which a value stands that is no table.
-fn insert<'a>(root: &mut DeTable<'a>, keys: &[String], value: DeValue<'a>) -> Result<(), usize> {
-    let spanned = |value| Spanned::new(0..0, value);
+fn find(root: &DeTable<'_>, path: &KeyPath) -> Option<(Range<usize>, Range<usize>)> {
+    let (last, parents) = path.keys().split_last()?;
+    let table = parents
+        .iter()
+        .try_fold(root, |table, key| table.get(key.as_str()).and_then(|value| value.get_ref().as_table()))?;
+    table.get_key_value(last.as_str()).map(|(key, value)| (key.span(), value.span()))
+}
+
+/// `Err` holds the length of the path at which a value stands that is no table; `span` is where the key stands.
+fn insert<'a>(
+    root: &mut DeTable<'a>,
+    keys: &[String],
+    value: Spanned<DeValue<'a>>,
+    span: Range<usize>,
+) -> Result<(), usize> {
     let Some((last, parents)) = keys.split_last() else { return Ok(()) };
     let mut table = root;
     for (depth, key) in parents.iter().enumerate() {
         let entry = table
-            .entry(Spanned::new(0..0, key.clone().into()))
-            .or_insert_with(|| spanned(DeValue::Table(DeTable::new())));
+            .entry(Spanned::new(span.clone(), key.clone().into()))
+            .or_insert_with(|| Spanned::new(span.clone(), DeValue::Table(DeTable::new())));
         let DeValue::Table(next) = entry.get_mut() else { return Err(depth + 1) };
         table = next;
     }
-    table.insert(Spanned::new(0..0, last.clone().into()), spanned(value));
+    table.insert(Spanned::new(span, last.clone().into()), value);
     Ok(())
 }
 

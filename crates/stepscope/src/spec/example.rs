@@ -25,7 +25,43 @@ pub fn example() -> String {
         "A run of stepscope: every key with its default. All but optimizer.learning_rate may be left out.",
     );
     write_table(&mut text, schema.root(), &defaults, "");
+    write_sweep(&mut text);
     text
+}
+
+/// The table of a sweep, in comments: with it the example would be many runs.
+fn write_sweep(text: &mut String) {
+    let schema = RunSchema::with_sweep();
+    let Some(sweep) = schema.find(["sweep"]) else { return };
+    text.push_str("\n\n");
+    comment(text, sweep.description());
+    comment(
+        text,
+        "With this table `stepscope sweep` and `stepscope run-shard` take the specification, `train` does not.",
+    );
+    text.push_str("# [sweep]\n");
+    for (key, value) in [("seeds", "3"), ("draws", "10"), ("draw_seed", "0")] {
+        if let Some(leaf) = sweep.child(key) {
+            text.push('\n');
+            describe(text, leaf, false);
+            text.push_str(&format!("# {key} = {value}\n"));
+        }
+    }
+    for (table, lines) in [
+        ("grid", ["optimizer.learning_rate = [0.03, 0.1, \"measured\"]", "model.activation = [\"relu\", \"tanh\"]"]),
+        ("list", ["train.batch_size = [32, 128]", "train.duration = [\"5ep\", \"20ep\"]"]),
+        (
+            "random",
+            ["optimizer.momentum = { uniform = [0.0, 0.95] }", "model.init_scale = { log_uniform = [0.1, 10] }"],
+        ),
+    ] {
+        if let Some(node) = sweep.child(table) {
+            text.push('\n');
+            comment(text, node.description());
+            text.push_str(&format!("# [sweep.{table}]\n"));
+            lines.iter().for_each(|line| text.push_str(&format!("# {line}\n")));
+        }
+    }
 }
 
 fn write_table(text: &mut String, node: Node<'_>, values: &Table, prefix: &str) {
@@ -83,6 +119,21 @@ mod tests {
     fn the_example_reads_back_as_the_defaults() {
         let spec = parse(&example(), "example", &[]).unwrap();
         assert_eq!(spec, RunSpec::with_learning_rate(LearningRateSpec::Measured));
+    }
+
+    #[test]
+    fn the_sweep_in_the_comments_is_one() {
+        let example = example();
+        let start = example.find("# [sweep]").unwrap();
+        let is_toml = |line: &&str| line.starts_with('[') || (line.contains(" = ") && !line.contains('('));
+        let sweep: String = example[start..]
+            .lines()
+            .map(|line| line.trim_start_matches("# "))
+            .filter(is_toml)
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let points = crate::spec::points(&format!("{}{sweep}", &example[..start]), "example", &[]).unwrap();
+        assert_eq!(points.len(), 3 * 10 * (3 * 2) * 2);
     }
 
     #[test]

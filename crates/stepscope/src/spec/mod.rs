@@ -10,6 +10,7 @@ mod example;
 mod nearest;
 mod overrides;
 mod schema;
+mod sweep;
 
 use serde::Deserialize;
 use serde_path_to_error::Segment;
@@ -19,6 +20,7 @@ use toml::de::{DeValue, ValueDeserializer};
 pub use error::{Place, SpecError};
 pub use example::example;
 pub(crate) use nearest::nearest;
+pub(crate) use sweep::points;
 
 use document::{Document, KeyPath};
 use overrides::Override;
@@ -51,8 +53,28 @@ pub fn parse(text: &str, source: &str, overrides: &[String]) -> Result<RunSpec, 
     for text in overrides {
         document.set(Override::parse(text, &schema)?)?;
     }
-    check::check(&document, &schema)?;
-    let spec = deserialize(&document, &schema)?;
+    if document.root().contains_key(sweep::TABLE) {
+        return Err(sweep::refused_as_one_run(&document));
+    }
+    resolve(&document, &schema)
+}
+
+/// A specification as TOML, which [`parse`] reads back as it was.
+///
+/// ```
+/// let spec = stepscope::spec::parse("optimizer.learning_rate = 0.1", "example", &[])?;
+/// assert_eq!(stepscope::spec::parse(&stepscope::spec::to_toml(&spec), "again", &[])?, spec);
+/// # Ok::<(), stepscope::spec::SpecError>(())
+/// ```
+pub fn to_toml(spec: &RunSpec) -> String {
+    // Tables of numbers, words and lists always have a text (a test holds that).
+    toml::to_string(spec).unwrap_or_default()
+}
+
+/// Keys, then values, then what does not go together.
+fn resolve(document: &Document<'_>, schema: &RunSchema) -> Result<RunSpec, SpecError> {
+    check::check(document, schema)?;
+    let spec = deserialize(document, schema)?;
     spec.validate().map_err(|invalid| SpecError::Invalid {
         place: document.place(&KeyPath::from_dotted(invalid.key)),
         key: invalid.key.to_owned(),
@@ -63,7 +85,7 @@ pub fn parse(text: &str, source: &str, overrides: &[String]) -> Result<RunSpec, 
 
 /// The JSON Schema of a specification, for editors that complete and check TOML.
 pub fn json_schema() -> String {
-    RunSchema::new().to_pretty_json()
+    RunSchema::with_sweep().to_pretty_json()
 }
 
 fn deserialize(document: &Document<'_>, schema: &RunSchema) -> Result<RunSpec, SpecError> {

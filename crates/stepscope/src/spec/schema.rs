@@ -1,8 +1,14 @@
 //! What a specification may hold, read from the JSON Schema of [`RunSpec`].
 
 use schemars::schema_for;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use stepscope_types::RunSpec;
+use stepscope_types::spec::{SweepRange, SweepSpec};
+
+pub(super) const GRID: &str = "Lists of values of the keys of a run: every combination is run.";
+pub(super) const LIST: &str =
+    "Lists of equal length: their first values are run together, then their second ones, and on.";
+pub(super) const RANDOM: &str = "Ranges of numbers: sweep.draws says how many values are drawn from each.";
 
 /// The JSON Schema of [`RunSpec`].
 pub(super) struct RunSchema {
@@ -35,6 +41,33 @@ impl RunSchema {
         Self { root }
     }
 
+    /// The same with the table `[sweep]`, whose `grid`, `list` and `random` hold the keys of a run.
+    pub(super) fn with_sweep() -> Self {
+        let Self { mut root } = Self::new();
+        let mut sweep = Value::from(schema_for!(SweepSpec));
+        keep_first_paragraphs(&mut sweep);
+        let definitions = sweep.as_object_mut().and_then(|sweep| sweep.remove("$defs"));
+        let range = Value::from(schema_for!(SweepRange));
+        let whole = Node::new(&root, &root);
+        for (key, description, leaf) in [
+            ("grid", GRID, &list_of as &dyn Fn(Node<'_>) -> Option<Value>),
+            ("list", LIST, &list_of),
+            ("random", RANDOM, &|leaf: Node<'_>| leaf.takes_number().then(|| leaf.described(&range))),
+        ] {
+            if let Some(mut table) = mirror(whole, leaf) {
+                table["description"] = description.into();
+                // The label changes nothing that is computed: runs are named after their settings.
+                table["properties"].as_object_mut().map(|keys| keys.shift_remove("name"));
+                sweep["properties"][key] = table;
+            }
+        }
+        root["properties"]["sweep"] = sweep;
+        for (name, definition) in definitions.as_ref().and_then(Value::as_object).into_iter().flatten() {
+            root["$defs"][name] = definition.clone();
+        }
+        Self { root }
+    }
+
     pub(super) fn root(&self) -> Node<'_> {
         Node::new(&self.root, &self.root)
     }
@@ -63,6 +96,21 @@ impl RunSchema {
     pub(super) fn to_pretty_json(&self) -> String {
         format!("{:#}\n", self.root)
     }
+}
+
+/// The table that has a leaf made by `leaf` for each key of `node`.
+fn mirror(node: Node<'_>, leaf: &dyn Fn(Node<'_>) -> Option<Value>) -> Option<Value> {
+    let entry = |(key, child): (&str, Node<'_>)| {
+        let value = if child.is_table() { mirror(child, leaf) } else { leaf(child) };
+        value.map(|value| (key.to_owned(), value))
+    };
+    let properties: Map<String, Value> = node.children().filter_map(entry).collect();
+    let table = json!({"description": node.description(), "type": "object", "properties": properties, "additionalProperties": false});
+    (!properties.is_empty()).then_some(table)
+}
+
+fn list_of(leaf: Node<'_>) -> Option<Value> {
+    Some(leaf.described(&json!({"type": "array", "items": leaf.entry, "minItems": 1})))
 }
 
 /// Doc comments go on with examples in Rust, which are of no use in an editor of TOML.
@@ -106,6 +154,25 @@ impl<'a> Node<'a> {
     /// What the key is for.
     pub(super) fn description(self) -> &'a str {
         self.entry["description"].as_str().unwrap_or_default()
+    }
+
+    /// `schema` with this key's description.
+    fn described(self, schema: &Value) -> Value {
+        let mut schema = schema.clone();
+        schema["description"] = self.description().into();
+        schema
+    }
+
+    /// Whether the key takes whole numbers and nothing else.
+    pub(super) fn is_integer(self) -> bool {
+        self.type_name() == Some("integer")
+    }
+
+    /// Whether the key takes numbers, perhaps beside something else.
+    fn takes_number(self) -> bool {
+        let alternatives = self.definition["oneOf"].as_array().into_iter().flatten();
+        let number = |node: Self| matches!(node.type_name(), Some("integer" | "number"));
+        number(self) || alternatives.map(|alternative| Self::new(self.root, alternative)).any(number)
     }
 
     fn properties(self) -> Option<&'a Map<String, Value>> {
@@ -170,7 +237,8 @@ impl<'a> Node<'a> {
             Some("array") => {
                 format!("a list, of which each is {}", Self::new(self.root, &self.definition["items"]).expectation())
             }
-            _ => "a table".to_owned(),
+            // A table whose keys depend on each other says in its title how it is written.
+            _ => self.definition["title"].as_str().unwrap_or("a table").to_owned(),
         }
     }
 

@@ -45,8 +45,8 @@ fn a_slip_in_a_table_or_a_key_is_refused_with_line_and_nearest() {
             "spec.toml:2: optimizer.beta: unknown key: expected one of optimizer.learning_rate, optimizer.momentum",
         ),
         (
-            "sweep = {}\n",
-            "spec.toml:1: sweep: unknown key: expected one of name, data, model, train, optimizer, line_search, measure, average, checkpoint, seeds",
+            "unheard = {}\n",
+            "spec.toml:1: unheard: unknown key: expected one of name, data, model, train, optimizer, line_search, measure, average, checkpoint, seeds",
         ),
     ] {
         assert_eq!(message(text, &[]), expected);

@@ -2,10 +2,10 @@
 
 use stepscope::measure::{BatchLoss, Curvature, CurvatureOperator, Kinks, Objective, Tangents, Targets};
 use stepscope::models::ParamLayout;
-use stepscope::spectral::LinearOperator;
+use stepscope::spectral::{LinearOperator, Restricted};
 use stepscope::types::spec::{Activation, ModelKind, Precision};
 
-use crate::common::{digits, model, objective, random_vector, relative_error};
+use crate::common::{digits, dot, model, objective, random_vector, relative_error};
 use crate::modules::{Kind, Rows, Rules, TwoLayers, dense, in_micro_batches, matrix_error, product, rows};
 
 const KINDS: [Kind; 3] = [Kind::CrossEntropy, Kind::SquaredError, Kind::Custom { with_hessian: true }];
@@ -139,6 +139,21 @@ fn micro_batches_change_no_matrix_whatever_their_size() {
             }
         }
     }
+}
+
+#[test]
+fn a_matrix_restricted_to_layers_by_name_is_its_block() {
+    let network = network(Kind::CrossEntropy, Rules::All, Precision::F64);
+    let (objective, layout) = (in_micro_batches(&rows(12, Precision::F64), 12), ParamLayout::of(&network));
+    let whole = dense(&network, &objective, Curvature::Hessian);
+    let operator = CurvatureOperator::new(&network, &objective, &layout, Curvature::Hessian);
+    let ranges = layout.matching("sec*").unwrap();
+    let (first, dim) = (ranges[0].start, ranges[0].len());
+    let mut block = Restricted::new(operator, ranges).unwrap();
+    let (v, mut image) = (random_vector(dim, 6), vec![0.0; dim]);
+    block.apply(&v, &mut image).unwrap();
+    let expected: Vec<f64> = (0..dim).map(|row| dot(&whole[first + row][first..first + dim], &v)).collect();
+    assert!(relative_error(&image, &expected) < 1e-12);
 }
 
 #[test]

@@ -7,5 +7,6 @@ mod common;
 mod closed_forms;
 mod dense_twins;
 mod examples;
+mod gradient_norms;
 mod modules;
 mod refusals;

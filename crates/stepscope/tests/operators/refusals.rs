@@ -142,3 +142,19 @@ fn fewer_examples_than_asked_are_refused_with_both_numbers() {
     let none = Objective::<Rows>::from_batches([], |_| 0);
     assert_eq!(refusal(&network, &none, Curvature::Hessian), ProductError::TooFewExamples { asked: 1, available: 0 });
 }
+
+#[test]
+fn a_product_that_does_not_fit_in_memory_is_refused_with_a_size_that_does() {
+    let dataset = digits();
+    let network = model(ModelKind::Mlp, Activation::Tanh, Precision::F32, &dataset);
+    let (objective, layout) = (objective(&dataset, 64, Precision::F32), ParamLayout::of(&network));
+    let operator = CurvatureOperator::new(&network, &objective, &layout, Curvature::Hessian);
+    let Some(need) = operator.check_memory(None).unwrap() else {
+        println!("skipped: the system does not tell how much memory a process has");
+        return;
+    };
+    assert!(need.peak < need.limit, "{need:?}");
+    let error = operator.check_memory(Some(need.peak + need.peak / 2)).unwrap_err();
+    assert!(matches!(error, ProductError::Memory { examples: 64, suggested: 0 | 1, .. }), "{error}");
+    assert!(error.to_string().contains("micro-batches of at most"), "{error}");
+}

@@ -52,6 +52,23 @@ pub enum ProductError {
         /// Examples there are.
         available: usize,
     },
+    /// A product over the largest micro-batch would not fit in memory.
+    #[error(
+        "a product over a micro-batch of {examples} examples needs about {} MiB and {} MiB may be used: take \
+         micro-batches of at most {suggested} examples (the size does not change results), which were measured to \
+         fit",
+        needed >> 20, available >> 20
+    )]
+    Memory {
+        /// Examples of the largest micro-batch.
+        examples: usize,
+        /// Bytes of the process with that product, extrapolated.
+        needed: u64,
+        /// Bytes that the process may use.
+        available: u64,
+        /// Examples a micro-batch that fit.
+        suggested: usize,
+    },
     /// The loss of a batch is not usable.
     #[error(transparent)]
     Loss(#[from] LossError),
@@ -92,7 +109,11 @@ pub enum ProductError {
     },
     /// Differences of gradients where the gradient is found to jump.
     #[error(
-        "the gradient jumps: second differences of the outputs at one distance and at half of it disagree by {disagreement:.2}          of their size (a smooth network: below 0.1; kinks alone: 0.7), as with relu, max-pool, abs or clamp, so          differences of gradients are no Hessian: use Curvature::GaussNewton, or Curvature::Hessian on tangent-aware          layers; Curvature::HessianByDifferences {{ kinks: Kinks::Accept }} gives the difference all the same"
+        "the gradient jumps: second differences of the outputs at one distance and at half of it disagree by \
+         {disagreement:.2} of their size (a smooth network: below 0.1; kinks alone: 0.7), as with relu, max-pool, \
+         abs or clamp, so differences of gradients are no Hessian: use Curvature::GaussNewton, or \
+         Curvature::Hessian on tangent-aware layers; Curvature::HessianByDifferences {{ kinks: Kinks::Accept }} \
+         gives the difference all the same"
     )]
     NotSmooth {
         /// ‖s(h) − 4 s(h/2)‖ / ‖s(h)‖, s the second differences of all outputs.
@@ -100,7 +121,10 @@ pub enum ProductError {
     },
     /// Differences that do not settle as their distance shrinks.
     #[error(
-        "differences of gradients change by {relative_change:.1e} of themselves from one distance to the next, at the best          of them: the loss depends on hidden state (dropout, batch statistics), its gradient jumps, or its precision is          too low: use Curvature::GaussNewton, or f64; Curvature::HessianByDifferences {{ kinks: Kinks::Accept }} gives          the difference all the same"
+        "differences of gradients change by {relative_change:.1e} of themselves from one distance to the next, at \
+         the best of them: the loss depends on hidden state (dropout, batch statistics), its gradient jumps, or its \
+         precision is too low: use Curvature::GaussNewton, or f64; Curvature::HessianByDifferences {{ kinks: \
+         Kinks::Accept }} gives the difference all the same"
     )]
     NotSettled {
         /// Smallest relative change between two distances.
