@@ -110,7 +110,7 @@ fn what_is_wrong_with_a_sweep_is_refused_as_in_a_single_run() {
         ),
         (
             "[sweep.grid]\nmodel.activation = [\"rleu\"]\n",
-            "s.toml:5: model.activation: got \"rleu\", expected one of \"relu\", \"tanh\", \"gelu\", \"softplus\": did you mean \"relu\"?",
+            "s.toml:5: model.activation: got \"rleu\", expected one of \"relu\", \"tanh\", \"gelu\", \"gelu-tanh\", \"silu\", \"sigmoid\", \"softplus\": did you mean \"relu\"?",
         ),
         (
             "[sweep.grid]\noptimizer.momentum = [0, inf]\n",
