@@ -1,5 +1,6 @@
 //! Every command and flag, once.
 
+mod measure;
 mod predict;
 mod sweep;
 
@@ -7,7 +8,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stepscope::types::spec::MeasureBudget;
 
+pub(crate) use measure::{Direction, MeasureArguments, name_of};
 pub(crate) use sweep::{Limits, Memory, RunShardArguments, StatusArguments, SweepArguments};
 
 pub(crate) use predict::{Free, NamedAverage, PredictArguments, PredictFormat};
@@ -33,6 +36,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: WeightsCommand,
     },
+    /// Measure curvature, noise and stability of a saved run, or the loss on lines and planes around it
+    Measure(Box<MeasureArguments>),
     /// Train every run of a specification with a [sweep] table, several at a time, and compare them
     Sweep(SweepArguments),
     /// Train a share of a sweep's runs: for Slurm arrays, Kubernetes indexed jobs or a shell loop
@@ -81,6 +86,9 @@ pub(crate) struct TrainArguments {
     /// Change a key of the specification: --set optimizer.learning_rate=0.2
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+    /// Most that measuring may cost, as a share of the training: --budget 5%
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) budget: Option<MeasureBudget>,
     /// Folder of the run [default: runs/<name>]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

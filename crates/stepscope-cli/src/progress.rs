@@ -97,6 +97,8 @@ impl Sink for ProgressSink {
                 self.latest.take(measurement);
                 self.bar.set_message(self.latest.line());
             }
+            // The page says what was left out.
+            Event::ReadingsLeftOut { .. } => {}
             Event::RunEnded { .. } => self.bar.finish_and_clear(),
         }
         Ok(())

@@ -173,7 +173,7 @@ impl<M: Module> Inner<M> {
         let mut measured = Vec::new();
         for scheduled in self.probes.iter_mut().filter(|scheduled| step.0.is_multiple_of(scheduled.every)) {
             let layout = self.layout.get_or_insert_with(|| ParamLayout::of(model));
-            let at = ProbePoint { network: model, layout, step, learning_rate };
+            let at = ProbePoint::new(model, layout, step, learning_rate);
             let probe = &mut scheduled.probe;
             measured
                 .extend(probe.measure(&at).map_err(|error| format!("{} at step {}: {error}", probe.name(), step.0))?);

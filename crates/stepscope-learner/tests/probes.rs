@@ -82,7 +82,7 @@ fn training_is_the_same_to_the_last_bit_and_readings_are_those_of_the_model_befo
     assert!((found[found.len() - 1].epoch - 0.8).abs() < 1e-12);
     let start = model();
     let layout = ParamLayout::of(&start);
-    let at = ProbePoint { network: &start, layout: &layout, step: stepscope::types::Step(0), learning_rate: 0.1 };
+    let at = ProbePoint::new(&start, &layout, stepscope::types::Step(0), 0.1);
     for (by_hand, found) in sharpness(&dataset).measure(&at).unwrap().iter().zip(&found) {
         assert_eq!(by_hand.quantity.name, found.name);
         assert_eq!(by_hand.reading.estimate().map(|estimate| estimate.value), found.value);

@@ -154,6 +154,8 @@ class Page {
     this.buildToolbar();
     this.report();
     this.preparePrinting();
+    // Also where nothing comes into view, as in a browser without a window.
+    this.drawRest();
   }
 
   /** Shows a range of the abscissa in every panel, or everything. */

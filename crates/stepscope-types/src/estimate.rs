@@ -155,6 +155,17 @@ impl Estimate {
     }
 }
 
+impl Uncertainty {
+    /// Whether every number in it is finite.
+    pub fn is_finite(&self) -> bool {
+        match *self {
+            Self::Exact => true,
+            Self::StandardError(error) | Self::Residual(error) => error.is_finite(),
+            Self::Interval { low, high, .. } => low.is_finite() && high.is_finite(),
+        }
+    }
+}
+
 impl Reading {
     /// The estimate, if the quantity was resolved.
     pub fn estimate(&self) -> Option<&Estimate> {

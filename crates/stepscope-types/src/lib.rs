@@ -17,7 +17,7 @@ mod units;
 pub use duration::{ParseDurationError, TrainingDuration};
 pub use estimate::{Estimate, Mode, Reading, Uncertainty};
 pub use manifest::{DataManifest, Manifest, ModelManifest, Software};
-pub use record::{EventKind, EventRecord, Measurement, Record, StopReason, Timing};
+pub use record::{EventKind, EventRecord, LeftOut, Measurement, Record, StopReason, Timing};
 pub use seeds::Seeds;
 pub use spec::RunSpec;
 pub use spectrum::{Spectrum, SpectrumError};

@@ -62,11 +62,141 @@ quantities! {
         "Test accuracy of the mean of the last iterate and one some steps before.";
     TWO_POINT_LOSS_GAIN = "average/two_point/test_loss_gain", "nat", "Gain of the two-point average",
         "Test loss of the last iterate minus that of the two-point average, paired by example.";
+    STABILITY_POSITION = "stability/sharpness_over_threshold", "1", "Sharpness over the optimizer's threshold",
+        "Learning rate times sharpness over what the optimizer's own rule bears: 1 is the edge of stability.";
+    CRITICAL_SHARPNESS = "stability/critical_sharpness", "1/learning-rate", "Critical sharpness",
+        "2 over the learning rate at which the step, taken on its own batch, stops lowering that batch's loss.";
+    CRITICAL_LEARNING_RATE = "stability/critical_learning_rate", "learning-rate", "Critical learning rate",
+        "Learning rate at which the step, taken on its own batch, stops lowering that batch's loss.";
+    LOSS_RAISING_STEPS = "stability/loss_raising_steps", "1", "Steps that raise the loss by a fifth",
+        "How many lengths of the coming step raise the loss over the probe examples to 1.2 times its value.";
+    BATCH_SHARPNESS = "stability/batch_sharpness", "1/learning-rate", "Batch sharpness",
+        "Mean curvature of a mini-batch's loss along its own gradient.";
+    BATCH_STABILITY_POSITION = "stability/batch_sharpness_over_threshold", "1", "Batch sharpness over the optimizer's threshold",
+        "Learning rate times batch sharpness over what the optimizer's own rule bears: mini-batch SGD settles near 1.";
+    CURVATURE_SPREAD = "stability/curvature_spread", "1/learning-rate", "Spread of per-example curvature",
+        "Standard deviation over examples of the curvature of one example's loss along the sharpest direction.";
+    RELATIVE_CURVATURE_SPREAD = "stability/relative_curvature_spread", "1", "Spread of curvature over sharpness",
+        "Standard deviation over examples of the curvature along the sharpest direction, over its mean.";
+    MEAN_SQUARE_GROWTH = "stability/mean_square_growth", "1", "Mean-square growth along the sharpest direction",
+        "Factor on the mean squared distance along the sharpest direction in one step of this batch size; the direction breaks even at 1.";
+    LARGEST_STABLE_LEARNING_RATE = "stability/largest_stable_learning_rate", "learning-rate", "Largest stable learning rate",
+        "Learning rate at which the sharpest direction breaks even for the present batch size and momentum.";
+    LEARNING_RATE_POSITION = "stability/learning_rate_over_largest_stable", "1", "Learning rate over the largest stable one",
+        "1 is the break-even point of the sharpest direction for this batch size and momentum.";
+    BREAK_EVEN_CURVATURE = "stability/break_even_curvature", "1/learning-rate", "Sharpness at break-even",
+        "Sharpness at which the sharpest direction would break even at this learning rate, with the spread growing in proportion.";
+    SMALLEST_STABLE_BATCH = "stability/smallest_stable_batch", "examples", "Smallest stable batch",
+        "Batch size from which on the sharpest direction is stable at this learning rate.";
+    PREDICTED_BREAK_EVEN = "stability/predicted_break_even_step", "steps", "Predicted break-even step",
+        "Step at which the learning rate over the largest stable one reaches 1 if it goes on as in the last readings.";
+    OBSERVED_BREAK_EVEN = "stability/observed_break_even_step", "steps", "Observed break-even step",
+        "First step at which the learning rate over the largest stable one was 1.";
+    SHARPNESS_PEAK = "stability/sharpness_peak_step", "steps", "Step of the first peak of sharpness",
+        "First local maximum of the sharpness, a running mean over three readings.";
+    FIXED_BATCH_LOSS = "fixed_batch/loss", "nat", "Loss of the fixed batches",
+        "Mean loss of a few mini-batches that stay the same along the whole run.";
+    CHORD_CONVEXITY = "fixed_batch/chord_convexity", "1", "Chord convexity",
+        "Share of chords between two points of the trajectory at whose middle a fixed batch's loss is below the mean of its ends.";
+    CHORD_GAP = "fixed_batch/chord_gap", "1", "Depth below the chord",
+        "Mean over chords of how far a fixed batch's loss at the middle lies below the mean of its ends, over that mean.";
+    FIRST_ORDER_CONVEXITY = "fixed_batch/first_order_convexity", "1", "First-order convexity",
+        "Share of earlier points of the trajectory at which a fixed batch's loss lies above its tangent plane at the present point.";
+    ONE_STEP_MINIMUM = "one_step/minimum", "learning-rate", "Best rate of a step for its own batch",
+        "Learning rate at which one gradient step on a batch lowers that batch's loss most; mean over batches.";
+    ONE_STEP_MINIMUM_RATIO = "one_step/minimum_ratio", "1", "Best rate of a step over the learning rate",
+        "Learning rate at which one gradient step on a batch lowers that batch's loss most, over the learning rate; mean over batches.";
+    ONE_STEP_FLOOR = "one_step/floor", "nat", "Floor of one step",
+        "Lowest loss that one gradient step on a batch reaches on that batch; mean over batches.";
+    ONE_STEP_FLOOR_RATIO = "one_step/floor_ratio", "1", "Floor of one step over the loss",
+        "Lowest loss that one gradient step on a batch reaches on that batch over its loss before; mean over batches.";
+    ONE_STEP_FULL_LOSS = "one_step/full_loss", "nat", "Loss after the batch's best step",
+        "Loss over the probe examples after the step that lowers a batch's own loss most; mean over batches.";
+    LINE_CONVEXITY = "one_step/line_convexity", "1", "Line convexity",
+        "Share of positive second differences of a batch's loss along its gradient, up to twice the minimum.";
+    QUADRATIC_FIT = "one_step/quadratic_fit", "1", "Quadratic fit",
+        "R-squared of a parabola through a batch's loss along its gradient, up to 1.2 times the minimum.";
+    QUADRATIC_FIT_WIDE = "one_step/quadratic_fit_wide", "1", "Quadratic fit, twice as far",
+        "R-squared of a parabola through a batch's loss along its gradient, up to twice the minimum.";
+    ONE_STEP_GAUGE = "gauge/one_step", "1", "Half-rate gauge, one step",
+        "Vertex of the held-out loss along the actual update, in updates: 1/2 where steps are dominated by noise, above while they descend.";
+    MANY_STEP_GAUGE = "gauge/many_steps", "1", "Half-rate gauge, many steps",
+        "Vertex of the held-out loss along the chord between two readings, in chords: 1/2 when converged, above while slow directions descend.";
+    NORM_TEST = "gradient/norm_test", "1", "Norm test",
+        "Root of the batch gradient's variance over the squared gradient norm: the smallest bound of the norm test that this batch size passes.";
+    INNER_PRODUCT_TEST = "gradient/inner_product_test", "1", "Inner product test",
+        "Deviation of the batch gradient along the gradient, over the gradient norm: the smallest bound that this batch size passes.";
+    ORTHOGONALITY_TEST = "gradient/orthogonality_test", "1", "Orthogonality test",
+        "Deviation of the batch gradient across the gradient, over the gradient norm: the smallest bound that this batch size passes.";
+    CABS_BATCH_SIZE = "gradient/coupled_batch_size", "examples", "Batch size coupled to the learning rate",
+        "Effective learning rate times gradient noise over the loss (CABS): the batch size that suits the learning rate.";
+    GRADIENT_SNR = "gradient/signal_to_noise", "1", "Gradient signal-to-noise ratio",
+        "Mean over parameters of squared mean gradient over the variance of one example's.";
+    BATCH_FULL_ALIGNMENT = "gradient/batch_alignment", "1", "Alignment of batch and full gradient",
+        "Cosine between the gradient of a batch of the training size and that of the whole loss.";
+    STEP_POSITION = "gradient/step_position", "1", "Position of the step on its parabola",
+        "Where the coming update ends on the parabola through loss and slope at both ends: -1 stays, 0 is the minimum, 1 the opposite side.";
+    TAKEUCHI = "gradient/takeuchi_criterion", "1", "Takeuchi information criterion",
+        "Trace of the gradient covariance over that of the Hessian.";
+    DISTANCE_FROM_START = "distance/from_start", "1", "Distance from the start",
+        "Euclidean distance of the weights from the initial ones.";
+    DISTANCE_BETWEEN_READINGS = "distance/since_last_reading", "1", "Distance since the last reading",
+        "Euclidean distance of the weights from those at the probe's last reading.";
+    WEIGHT_NORM = "distance/weight_norm", "1", "Norm of the weights",
+        "Euclidean norm of all weights.";
+    NORMALISATION_SCALE = "weights/normalisation_scale_norm", "1", "Norm of the normalisation scales",
+        "Euclidean norm of the scales of all normalisation layers.";
+    LAST_NORMALISATION_SCALE = "weights/last_normalisation_scale_norm", "1", "Norm of the last normalisation scale",
+        "Euclidean norm of the scale of the last normalisation layer.";
+    COVARIANCE_TOP_EIGENVALUE = "covariance/top_eigenvalue", "nat^2", "Top eigenvalue of the gradient covariance",
+        "Largest eigenvalue of the covariance of one example's gradient over the probe examples, by products.";
+    COVARIANCE_TRACE = "covariance/trace", "nat^2", "Trace of the gradient covariance",
+        "Trace of the covariance of one example's gradient over the probe examples.";
+    COVARIANCE_TRACE_RATIO = "covariance/trace_over_top", "1", "Trace over top eigenvalue of the gradient covariance",
+        "How many directions carry the gradient noise, at least: larger is better conditioned.";
+    GRAM_TOP_EIGENVALUE = "covariance/gram_top_eigenvalue", "nat^2", "Top eigenvalue of the batch gradients' covariance",
+        "Largest eigenvalue of the covariance of the measured batch gradients, scaled to one example; biased upwards by few batches.";
+    GRAM_CONDITIONING = "covariance/gram_conditioning", "1", "Smallest over largest eigenvalue of the batch gradients' covariance",
+        "Smallest non-zero over largest eigenvalue of the covariance of the measured batch gradients.";
+    GRAM_TRACE_RATIO = "covariance/gram_trace_over_top", "1", "Trace over top eigenvalue of the batch gradients' covariance",
+        "At most the number of measured batches less one; comparable at equal number and size of batches only.";
+    TOP_FIVE_SHARE = "covariance/gradient_over_top_five", "1", "Gradient over its part in the top five noise directions",
+        "Norm of a batch gradient over that of its projection on the top five eigenvectors of the batch gradients' covariance; 1 is all inside.";
+    HESSIAN_COVARIANCE_ALIGNMENT = "covariance/hessian_alignment", "1", "Alignment of sharpest and noisiest direction",
+        "Absolute cosine between the top eigenvectors of Hessian and gradient covariance.";
+    GRADIENT_HESSIAN_ALIGNMENT = "curvature/gradient_alignment", "1", "Alignment of gradient and sharpest direction",
+        "Absolute cosine between the gradient and the top eigenvector of the Hessian.";
+    HESSIAN_BOTTOM_EIGENVALUE = "curvature/hessian_bottom_eigenvalue", "1/learning-rate", "Most negative curvature",
+        "Algebraically smallest eigenvalue of the Hessian of the loss over the probe examples.";
+    HESSIAN_TRACE = "curvature/hessian_trace", "1/learning-rate", "Trace of the Hessian",
+        "Trace of the Hessian of the loss over the probe examples.";
+    HESSIAN_FROBENIUS = "curvature/hessian_frobenius_norm", "1/learning-rate", "Frobenius norm of the Hessian",
+        "Root of the sum of squared eigenvalues of the Hessian of the loss over the probe examples.";
+    HESSIAN_NEGATIVE_MASS = "curvature/hessian_negative_mass", "1", "Share of negative curvature",
+        "Weight of the Hessian's spectral density below zero, less what rounding puts there.";
+    PROBE_COST = "budget/probe_cost", "1", "Cost of the probes",
+        "Counted cost of all readings so far over that of the training so far, both in gradients of one example.";
+    READINGS_TAKEN = "budget/readings_taken", "1", "Readings taken",
+        "Share of the readings due that the budget allowed.";
 }
+
+macro_rules! sketch {
+    ($($index:literal),*) => {
+        /// The coordinates of a run's way in a random projection, from which distances between runs can be had.
+        pub const SKETCH: &[Quantity] = &[$(Quantity {
+            name: concat!("sketch/", $index),
+            unit: "1",
+            title: concat!("Coordinate ", $index, " of the random projection"),
+            description: "One coordinate of the way from the initial weights in a random projection that all runs with this probe seed share.",
+        }),*];
+    };
+}
+
+sketch!("00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15");
 
 /// The quantity of that name, if this version records one.
 pub fn by_name(name: &str) -> Option<&'static Quantity> {
-    ALL.iter().find(|quantity| quantity.name == name)
+    ALL.iter().chain(SKETCH).find(|quantity| quantity.name == name)
 }
 
 #[cfg(test)]

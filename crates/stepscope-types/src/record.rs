@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::spec::MeasureBudget;
 use crate::{Estimate, Mode, Reading, Step, Uncertainty};
 
 /// One line of a run's record file.
@@ -65,12 +66,30 @@ pub struct EventRecord {
 pub enum EventKind {
     /// The first record of a run.
     RunStarted,
+    /// A budget did not allow all readings.
+    ReadingsLeftOut {
+        /// What the readings were allowed to cost.
+        budget: MeasureBudget,
+        /// The probes concerned.
+        left_out: Vec<LeftOut>,
+    },
     /// The last record of a run that came to an end.
     RunEnded {
         /// Why it ended.
         #[serde(flatten)]
         reason: StopReason,
     },
+}
+
+/// A probe whose readings a budget did not all allow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Name of the probe.
+    pub probe: String,
+    /// Readings that its schedule asked for.
+    pub num_due: u64,
+    /// Readings taken.
+    pub num_taken: u64,
 }
 
 /// Why a run ended.
@@ -117,12 +136,15 @@ impl Measurement {
         };
         match reading {
             Reading::Value(Estimate { value, unit, error, num_examples, num_products, mode }) => {
-                let finite = value.is_finite();
+                let finite = value.is_finite() && error.is_finite();
                 Self {
                     value: finite.then_some(value),
                     unit,
                     error: finite.then_some(error),
-                    unresolved: (!finite).then(|| format!("the value is {value}")),
+                    unresolved: (!finite).then(|| match value.is_finite() {
+                        true => format!("the error of {value} is not a number"),
+                        false => format!("the value is {value}"),
+                    }),
                     num_examples,
                     num_products,
                     mode,
@@ -201,5 +223,10 @@ mod tests {
         assert_eq!(measurement.value, None);
         assert_eq!(measurement.unresolved.as_deref(), Some("the value is inf"));
         assert!(serde_json::to_string(&measurement).is_ok());
+        // JSON has no word for such an error either, and the line could not be read again.
+        let error = Uncertainty::Interval { low: 0.0, high: f64::INFINITY, level: 0.95 };
+        let measurement = Measurement::new(Step(0), 0.0, "train/loss", Estimate::new(1.0, "nat", error).into());
+        assert_eq!((measurement.value, measurement.error), (None, None));
+        assert_eq!(measurement.unresolved.as_deref(), Some("the error of 1 is not a number"));
     }
 }

@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut noise = NoiseProbe::new(&dataset, &settings, device, dtype, RandomStream::named(1, "noise"));
 
     let layout = ParamLayout::of(&network);
-    let at = ProbePoint { network: &network, layout: &layout, step: Step(0), learning_rate: 0.1 };
+    let at = ProbePoint::new(&network, &layout, Step(0), 0.1);
     for measured in [sharpness.measure(&at)?, noise.measure(&at)?].concat() {
         if let Some(estimate) = measured.reading.estimate() {
             let (low, high) = estimate.interval();

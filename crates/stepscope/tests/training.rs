@@ -11,10 +11,13 @@ use stepscope::control::Sgd;
 use stepscope::control::average::{Ema, TwoPoint};
 use stepscope::data::{Dataset, probe_subset};
 use stepscope::measure::{
-    GradientNoise, LocalQuadraticProbe, LossProbe, NoiseProbe, Objective, Probe, ProbePoint, SharpnessProbe,
+    BatchSharpnessProbe, BatchSource, BreakEvenMeter, CriticalSharpnessProbe, DistanceProbe, FixedBatchesProbe,
+    GradientCovarianceProbe, GradientNoise, HalfRateGaugeProbe, HessianSpectrumProbe, LocalQuadraticProbe, LossProbe,
+    NoiseProbe, Objective, OneStepProbe, Probe, ProbePoint, SharpnessProbe,
 };
 use stepscope::models::{Model, ParamLayout, ParamTensors};
 use stepscope::spectral::random::RandomStream;
+use stepscope::theory::Sampling;
 use stepscope::train::{Due, Event, MemorySink, Outcome, Run, RunError, ScheduledProbe, Sink, SinkError, TrainError};
 use stepscope::types::spec::{Activation, LearningRateSpec, ModelKind, Precision};
 use stepscope::types::{
@@ -92,16 +95,31 @@ fn every_probe_leaves_the_network_bit_for_bit_as_it_was() {
     let random = |name| RandomStream::named(1, name);
     let measure = spec(0.1).measure;
     let noise = |name| NoiseProbe::new(&dataset, &measure, tracked.clone(), dtype, random(name));
+    let batches = |name| BatchSource::new(&dataset, 4, tracked.clone(), dtype, random(name));
+    let meter = BreakEvenMeter::new(Sampling::Stream, BatchSize::new(4).unwrap(), 100);
     let mut probes: Vec<Box<dyn Probe<Model> + '_>> = vec![
         Box::new(LossProbe::new(on(&plain), on(&plain))),
         Box::new(SharpnessProbe::new(on(&tracked), &measure, random("a"))),
         Box::new(noise("b")),
         Box::new(LocalQuadraticProbe::new(on(&tracked), noise("c"))),
+        Box::new(SharpnessProbe::new(on(&tracked), &measure, random("d")).with_break_even(meter)),
+        Box::new(noise("e").with_tests(0.1)),
+        Box::new(CriticalSharpnessProbe::new(batches("f"), on(&plain))),
+        Box::new(BatchSharpnessProbe::new(batches("g"), 100, 8, 0.5)),
+        Box::new(DistanceProbe::new(1)),
+        Box::new(FixedBatchesProbe::new(batches("h"), 2, random("i"))),
+        Box::new(OneStepProbe::new(batches("j"), on(&plain), 2)),
+        Box::new(HalfRateGaugeProbe::new(batches("k"), on(&plain), 3)),
+        Box::new(HessianSpectrumProbe::new(on(&tracked), 4, 0.1, random("l"))),
+        Box::new(GradientCovarianceProbe::new(on(&tracked), 4, 0.1, random("m"))),
     ];
-    let at = ProbePoint { network: &network, layout: &layout, step: Step(0), learning_rate: 0.1 };
+    let at = ProbePoint::new(&network, &layout, Step(0), 0.1);
     for probe in &mut probes {
-        probe.measure(&at).unwrap();
-        assert_eq!(layout.values(&network), before, "{}", probe.name());
+        // Twice: what is remembered from a reading must not reach the network either.
+        for _ in 0..2 {
+            probe.measure(&at).unwrap();
+            assert_eq!(layout.values(&network), before, "{}", probe.name());
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The commands, one file each: they parse, call the library and print.
 
 mod data;
+mod measure;
 mod predict;
 pub(crate) mod report;
 mod resume;
@@ -30,6 +31,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Weights { command: WeightsCommand::Export { folder, file, step } } => {
             weights::export(&folder, &file, step)
         }
+        Command::Measure(arguments) => measure::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::RunShard(arguments) => run_shard::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),

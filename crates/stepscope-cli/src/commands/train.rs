@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use stepscope::record::RunFolder;
+use stepscope::record::{RunFolder, RunLock};
 use stepscope::types::{RunSpec, StopReason};
 use stepscope_report::{Run, RunSummary, summary_table};
 
@@ -17,8 +17,9 @@ use crate::wrap::wrap;
 pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
     let path = &arguments.spec;
     let text = read_spec(path)?;
-    let spec =
+    let mut spec =
         stepscope::spec::parse(&text, &path.display().to_string(), &arguments.overrides).map_err(Failure::bad_input)?;
+    spec.measure.budget = arguments.budget.or(spec.measure.budget);
     let dataset = load(&spec)?;
     let folder = arguments.out.clone().unwrap_or_else(|| Path::new("runs").join(file_name(&spec.name)));
     if !arguments.force {
@@ -32,6 +33,8 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
 /// A folder that holds this very run, begun and not ended, is no mistake: it wants to go on.
 fn refuse_unfinished(folder: &Path, spec: &RunSpec) -> Result<(), Failure> {
     let Ok(run) = RunFolder::open(folder) else { return Ok(()) };
+    // One that is being written now is no mistake either, and will not be waiting to go on.
+    drop(RunLock::take(folder).map_err(Failure::of_folder)?);
     let same = run.manifest().is_ok_and(|manifest| manifest.spec == *spec);
     if same && matches!(run.ending(), Ok(None)) {
         let path = folder.display();

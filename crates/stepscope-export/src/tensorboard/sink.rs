@@ -105,7 +105,7 @@ impl RecordSink for TensorBoardSink {
             Record::Event(event) => {
                 let at = self.moment(event.step, event.timing);
                 match &event.kind {
-                    EventKind::RunStarted => Ok(()),
+                    EventKind::RunStarted | EventKind::ReadingsLeftOut { .. } => Ok(()),
                     EventKind::RunEnded { reason } => self.end(at, reason),
                 }
             }

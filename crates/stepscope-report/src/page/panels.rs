@@ -22,18 +22,26 @@ const MAIN: [Quantity; 7] = [
 ];
 
 /// Headings of the groups that are known; any other prefix is its own heading.
-const HEADINGS: [(&str, &str); 12] = [
+const HEADINGS: [(&str, &str); 20] = [
     (MAIN_GROUP, "Curves"),
     ("train", "Training"),
     ("test", "Test set"),
     ("control", "Control of the step"),
+    ("stability", "Stability of the step"),
     ("curvature", "Curvature"),
     ("noise", "Gradient noise"),
+    ("covariance", "Covariance of the gradients"),
+    ("gradient", "Tests of the gradients"),
+    ("gauge", "Half-rate gauges"),
+    ("fixed_batch", "Loss of fixed mini-batches"),
+    ("one_step", "One step on its own batch"),
     ("line", "Along the step"),
     ("trajectory", "Trajectory"),
     ("distance", "Distances"),
+    ("weights", "Weights"),
     ("average", "Averages of the weights"),
     ("prediction", "Prediction over measurement"),
+    ("budget", "Budget of the measurements"),
     ("other", "Other quantities"),
 ];
 
@@ -53,7 +61,9 @@ pub(super) struct Plan<'a> {
 pub(super) fn plan<'a>(runs: &[&'a Run]) -> Vec<(&'a str, Vec<Plan<'a>>)> {
     let is_long = |name: &str| runs.iter().any(|run| run.series(name).points().len() >= FEWEST_READINGS);
     // A learning rate that stays is recorded twice, and a run that begins has few readings of anything.
-    let is_curve = |name: &&str| spectra::part(name).is_none() && (is_long(name) || group(name) == MAIN_GROUP);
+    // Coordinates of a random projection mean nothing one by one.
+    let is_shown = |name: &str| spectra::part(name).is_none() && !name.starts_with("sketch/");
+    let is_curve = |name: &&str| is_shown(name) && (is_long(name) || group(name) == MAIN_GROUP);
     let all: BTreeSet<&'a str> = runs.iter().flat_map(|run| run.names()).filter(is_curve).collect();
     let mut plans: Vec<Plan<'a>> = families(&all);
     plans.sort_by_key(|plan| (group_rank(group(plan.name)), group(plan.name), place(plan.name), plan.name));

@@ -8,7 +8,8 @@ mod series;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use stepscope_types::{EventKind, Manifest, Record, Step, StopReason, Timing, TrainingDuration};
+use stepscope_types::spec::MeasureBudget;
+use stepscope_types::{EventKind, LeftOut, Manifest, Record, Step, StopReason, Timing, TrainingDuration};
 
 pub use follow::Follower;
 pub use load::LoadError;
@@ -156,11 +157,14 @@ impl Run {
                 self.push_point(&measurement.name, point, &measurement.unit, measurement.timing);
             }
             Record::Event(event) => {
-                // A resumed run starts anew: an end recorded before it no longer holds.
-                self.stop_reason = match event.kind {
-                    EventKind::RunStarted => None,
-                    EventKind::RunEnded { reason } => Some(reason),
-                };
+                match event.kind {
+                    // A resumed run starts anew: an end recorded before it no longer holds.
+                    EventKind::RunStarted => self.stop_reason = None,
+                    EventKind::RunEnded { reason } => self.stop_reason = Some(reason),
+                    EventKind::ReadingsLeftOut { budget, left_out } => {
+                        self.notes.push(words_left_out(budget, &left_out));
+                    }
+                }
                 self.advance(event.step, event.epoch, event.timing);
             }
         }
@@ -193,6 +197,13 @@ impl Run {
     }
 }
 
+/// `A measuring budget of 5% left out readings: sharpness took 12 of 21.`
+fn words_left_out(budget: MeasureBudget, left_out: &[LeftOut]) -> String {
+    let probes: Vec<String> =
+        left_out.iter().map(|probe| format!("{} took {} of {}", probe.probe, probe.num_taken, probe.num_due)).collect();
+    format!("A measuring budget of {budget} left out readings: {}.", probes.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +232,10 @@ mod tests {
         assert_eq!(run(&[record(0, 1.0)]).stop_reason(), None);
         assert_eq!(run(&[record(0, 1.0), end.clone()]).stop_reason(), Some(&StopReason::Finished));
         assert_eq!(run(&[end, event(9, EventKind::RunStarted)]).stop_reason(), None);
+        let left_out = vec![LeftOut { probe: "sharpness".into(), num_due: 21, num_taken: 12 }];
+        let thinned = event(9, EventKind::ReadingsLeftOut { budget: "5%".parse().unwrap(), left_out });
+        let note = "A measuring budget of 5% left out readings: sharpness took 12 of 21.";
+        assert_eq!(run(&[thinned]).notes(), [note]);
     }
 
     #[test]

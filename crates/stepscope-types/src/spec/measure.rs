@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::batch_size;
+use super::instruments::{Instrument, MeasureBudget, MeasurePreset};
 use crate::{BatchSize, TrainingDuration};
 
 /// What is measured along the run, and how often.
@@ -12,7 +13,16 @@ use crate::{BatchSize, TrainingDuration};
 pub struct MeasureSpec {
     /// Whether anything beside the mini-batch loss is measured.
     pub enabled: bool,
-    /// Time between two readings.
+    /// Which instruments measure, and what they may cost.
+    pub preset: MeasurePreset,
+    /// The instruments by name, instead of the preset's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instruments: Option<Vec<Instrument>>,
+    /// Most that all readings together may cost, instead of the preset's limit: readings beyond it are left out, by
+    /// counted gradients and not by the clock, so that a run can be repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<MeasureBudget>,
+    /// Time between two readings; cheap instruments also read in between.
     pub every: TrainingDuration,
     /// Training examples that curvature is measured on: a fixed subset, drawn once.
     #[schemars(range(min = 1))]
@@ -34,6 +44,9 @@ impl Default for MeasureSpec {
     fn default() -> Self {
         Self {
             enabled: true,
+            preset: MeasurePreset::Standard,
+            instruments: None,
+            budget: None,
             every: TrainingDuration::Fraction(0.05),
             examples: 1024,
             max_products: 20,
@@ -41,5 +54,18 @@ impl Default for MeasureSpec {
             noise_batches: 64,
             noise_batch_size: batch_size(32),
         }
+    }
+}
+
+impl MeasureSpec {
+    /// The instruments that measure, in the order in which they do; none where nothing is measured.
+    pub fn chosen_instruments(&self) -> Vec<Instrument> {
+        let chosen = self.instruments.as_deref().unwrap_or_else(|| self.preset.instruments());
+        Instrument::ALL.into_iter().filter(|instrument| self.enabled && chosen.contains(instrument)).collect()
+    }
+
+    /// What the readings may cost, where there is a limit.
+    pub fn chosen_budget(&self) -> Option<MeasureBudget> {
+        self.budget.or_else(|| self.preset.budget())
     }
 }

@@ -12,6 +12,7 @@
 mod checkpoint;
 mod choices;
 mod data;
+mod instruments;
 mod measure;
 mod model;
 mod sweep;
@@ -25,6 +26,7 @@ pub use choices::{
     Activation, Initializer, LearningRateSpec, ModelKind, Normalisation, Precision, ResidualForm, Sampling,
 };
 pub use data::{AugmentSpec, DataSpec};
+pub use instruments::{Instrument, MeasureBudget, MeasurePreset, ParseBudgetError};
 pub use measure::MeasureSpec;
 pub use model::ModelSpec;
 pub use sweep::{SweepRange, SweepSeeds, SweepSpec};

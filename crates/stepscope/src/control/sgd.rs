@@ -4,6 +4,7 @@ use burn::module::Module;
 use stepscope_types::Momentum;
 
 use crate::checkpoint::{State, StateError, WeightState};
+use crate::measure::Motion;
 use crate::models::{ParamLayout, ParamTensors};
 
 /// v ← momentum · v + g, θ ← θ − learning_rate · v, with v = 0 at the start.
@@ -31,6 +32,12 @@ impl Sgd {
             self.velocity.scale_and_add(self.momentum, 1.0, &gradient);
         }
         &self.velocity
+    }
+
+    /// The rule with the velocity it starts from: what measurements of the coming step need.
+    pub fn motion(&self) -> Motion<'_> {
+        let moves = self.momentum != 0.0;
+        Motion { momentum: self.momentum, nesterov: false, velocity: moves.then_some(&self.velocity) }
     }
 
     /// The network at θ − `learning_rate` · v.

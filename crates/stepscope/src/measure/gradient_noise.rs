@@ -7,10 +7,15 @@ use stepscope_types::quantity;
 use stepscope_types::spec::MeasureSpec;
 use stepscope_types::{Estimate, Mode, Reading, Uncertainty};
 
+use super::cost::Cost;
+use super::gradient_tests::{TrainingStep, gradient_tests};
+use super::gram::Gram;
+use super::gram_spectrum::gram_spectrum;
 use super::objective::Objective;
 use super::operators::ProductError;
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
-use super::student::student_quantile_95;
+use super::ratio::{Covariance, Ratio};
+use super::statistics::dot;
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Dataset;
 use crate::models::Network;
@@ -76,13 +81,17 @@ impl GradientNoise {
                 moments(count - 1, total - square, sum_squared - 2.0 * dot(&sum, gradient) + square, batch_size)
             })
             .collect();
-        let covariance = jackknife(&left_out);
+        let covariance = Covariance::jackknife(&left_out);
         Self {
             covariance_trace: trace,
             covariance_trace_error: covariance.xx.sqrt(),
             gradient_norm_squared: signal,
             gradient_norm_squared_error: covariance.yy.sqrt(),
-            noise_scale: fieller(trace, signal, &covariance, student_quantile_95(count as f64 - 1.0)),
+            noise_scale: Ratio::fieller(trace, signal, &covariance, count as f64 - 1.0).map(|ratio| NoiseScale {
+                value: ratio.value,
+                low: ratio.low.max(0.0),
+                high: ratio.high,
+            }),
         }
     }
 }
@@ -94,43 +103,10 @@ fn moments(count: usize, total: f64, sum_squared: f64, batch_size: u64) -> (f64,
     (spread * batch_size as f64, sum_squared / (count * count) - spread / count)
 }
 
-struct Covariance {
-    xx: f64,
-    xy: f64,
-    yy: f64,
-}
-
-/// The jackknife covariance of two estimates from their leave-one-out values.
-fn jackknife(left_out: &[(f64, f64)]) -> Covariance {
-    let count = left_out.len() as f64;
-    let mean_x = left_out.iter().map(|v| v.0).sum::<f64>() / count;
-    let mean_y = left_out.iter().map(|v| v.1).sum::<f64>() / count;
-    let factor = (count - 1.0) / count;
-    let sum = |term: &dyn Fn(f64, f64) -> f64| {
-        factor * left_out.iter().map(|&(x, y)| term(x - mean_x, y - mean_y)).sum::<f64>()
-    };
-    Covariance { xx: sum(&|x, _| x * x), xy: sum(&|x, y| x * y), yy: sum(&|_, y| y * y) }
-}
-
-/// Fieller's interval of x / y: all R with (x − R y)² ≤ q² Var(x − R y). `None` where y is not resolved from 0.
-fn fieller(x: f64, y: f64, covariance: &Covariance, quantile: f64) -> Option<NoiseScale> {
-    let q2 = quantile * quantile;
-    let a = y * y - q2 * covariance.yy;
-    let b = x * y - q2 * covariance.xy;
-    let c = x * x - q2 * covariance.xx;
-    let discriminant = b * b - a * c;
-    let resolved = y > 0.0 && a > 0.0 && discriminant >= 0.0;
-    resolved.then(|| {
-        let root = discriminant.sqrt();
-        NoiseScale { value: x / y, low: ((b - root) / a).max(0.0), high: (b + root) / a }
-    })
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// The noise scale along a run. Cost: `noise_batches` gradients of `noise_batch_size` examples.
+/// The noise scale along a run and, from the same gradients, the tests of the training's batch size
+/// ([`NoiseProbe::with_tests`]).
+///
+/// Cost: `noise_batches` gradients of `noise_batch_size` examples.
 #[derive(Debug)]
 pub struct NoiseProbe<'a> {
     dataset: &'a Dataset,
@@ -139,13 +115,38 @@ pub struct NoiseProbe<'a> {
     device: Device,
     dtype: DType,
     random: RandomStream,
+    tested_noise_factor: Option<f64>,
 }
 
 impl<'a> NoiseProbe<'a> {
     /// A probe of the training set's gradients. `device` is the tracked device.
     pub fn new(dataset: &'a Dataset, spec: &MeasureSpec, device: Device, dtype: DType, random: RandomStream) -> Self {
         let num_batches = spec.noise_batches as usize;
-        Self { dataset, num_batches, batch_size: spec.noise_batch_size.get(), device, dtype, random }
+        let batch_size = spec.noise_batch_size.get();
+        Self { dataset, num_batches, batch_size, device, dtype, random, tested_noise_factor: None }
+    }
+
+    /// The same with the tests of Cockpit for training batches whose gradient has `noise_factor` times the covariance of one
+    /// example's: (N − B)/((N − 1)B), or 1/B with replacement.
+    ///
+    /// | quantity | value, with c the noise factor |
+    /// |---|---|
+    /// | norm test | √(c tr Σ)/‖g‖ |
+    /// | inner product test | √(c gᵀΣg)/‖g‖² |
+    /// | orthogonality test | √(c (tr Σ − gᵀΣg/‖g‖²))/‖g‖ |
+    /// | alignment of a batch's gradient with the full one | ‖g‖/√(‖g‖² + c tr Σ) |
+    /// | coupled batch size (CABS) | η/(1 − β) · tr Σ/L |
+    /// | signal-to-noise ratio | mean over parameters of gⱼ²/Σⱼⱼ |
+    ///
+    /// and the Gram route to the spectrum of Σ: its top eigenvalue, λ*/λ¹, trace over top, and the batch gradients' norm over that of
+    /// their part in the five leading directions. λ¹ is then too large by a factor of about 1 + (tr Σ/λ¹ − 1)/(M − 1), and more with
+    /// heavy tails; [`GradientCovarianceProbe`](super::GradientCovarianceProbe) has no such bias.
+    ///
+    /// The first three are the smallest bounds that the batch size passes. All come from moments without bias, with jackknife
+    /// errors. Source: `curvature`, section 4.6 (Byrd et al. 2012; Bollapragada et al. 2017; Balles et al. 2017).
+    pub fn with_tests(mut self, noise_factor: f64) -> Self {
+        self.tested_noise_factor = Some(noise_factor);
+        self
     }
 
     /// Examples a batch.
@@ -158,17 +159,24 @@ impl<'a> NoiseProbe<'a> {
     /// # Errors
     /// [`ProductError::Loss`] where the loss does not fit a batch.
     pub fn draw_gradients<N: Network>(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Vec<f64>>, ProductError> {
+        Ok(self.draw(at)?.1)
+    }
+
+    /// The mean loss of fresh independent batches, and their gradients.
+    fn draw<N: Network>(&mut self, at: &ProbePoint<'_, N>) -> Result<(f64, Vec<Vec<f64>>), ProductError> {
         let split = &self.dataset.train;
         // A loaded data set has at least one example.
         let num_examples = NonZeroU64::new(split.num_examples() as u64).unwrap_or(NonZeroU64::MIN);
-        (0..self.num_batches)
+        let drawn: Vec<(f64, Vec<f64>)> = (0..self.num_batches)
             .map(|_| {
                 let indices: Vec<u32> =
                     (0..self.batch_size).map(|_| self.random.u64_below(num_examples) as u32).collect();
                 let batch = Objective::new(split, self.dataset.shape, &indices, &self.device, self.dtype);
-                Ok(batch.loss_and_gradient(at.network, at.layout)?.1)
+                batch.loss_and_gradient(at.network, at.layout)
             })
-            .collect()
+            .collect::<Result<_, ProductError>>()?;
+        let (losses, gradients): (Vec<f64>, Vec<Vec<f64>>) = drawn.into_iter().unzip();
+        Ok((losses.iter().sum::<f64>() / losses.len().max(1) as f64, gradients))
     }
 }
 
@@ -177,8 +185,13 @@ impl<N: Network> Probe<N> for NoiseProbe<'_> {
         "gradient-noise"
     }
 
+    fn cost(&self) -> Cost {
+        Cost::gradients(self.num_batches * self.batch_size as usize)
+    }
+
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
-        let noise = GradientNoise::from_gradients(&self.draw_gradients(at)?, self.batch_size);
+        let (loss, gradients) = self.draw(at)?;
+        let noise = GradientNoise::from_gradients(&gradients, self.batch_size);
         let num_examples = self.num_batches as u64 * self.batch_size;
         let estimate =
             |value, unit, error| Estimate::new(value, unit, error).over_examples(num_examples).in_mode(Mode::Eval);
@@ -197,13 +210,20 @@ impl<N: Network> Probe<N> for NoiseProbe<'_> {
             },
         };
         let trace_error = Uncertainty::StandardError(noise.covariance_trace_error);
-        Ok(vec![
-            Measured::new(&quantity::NOISE_SCALE, scale),
-            Measured::new(
-                &quantity::NOISE_TRACE,
-                estimate(noise.covariance_trace, quantity::NOISE_TRACE.unit, trace_error),
-            ),
-        ])
+        let trace = estimate(noise.covariance_trace, quantity::NOISE_TRACE.unit, trace_error);
+        if let Some(shared) = at.shared {
+            shared.set_noise_trace(&trace);
+        }
+        let mut measured =
+            vec![Measured::new(&quantity::NOISE_SCALE, scale), Measured::new(&quantity::NOISE_TRACE, trace)];
+        if let Some(noise_factor) = self.tested_noise_factor {
+            let effective_learning_rate = at.learning_rate / (1.0 - at.motion.momentum);
+            let training = TrainingStep { noise_factor, effective_learning_rate, loss };
+            let gram = Gram::of(&gradients, &self.device.clone().inner());
+            measured.extend(gradient_tests(&gradients, &gram, self.batch_size, &training));
+            measured.extend(gram_spectrum(&gram, self.batch_size));
+        }
+        Ok(measured)
     }
 }
 

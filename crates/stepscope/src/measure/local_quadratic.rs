@@ -5,6 +5,7 @@ use stepscope_spectral::{LinearOperator, spectral_measure};
 use stepscope_theory::MeasuredQuadratic;
 use stepscope_types::{RunSpec, Spectrum, Step};
 
+use super::cost::Cost;
 use super::gradient_noise::NoiseProbe;
 use super::objective::Objective;
 use super::operators::{Curvature, CurvatureOperator};
@@ -67,6 +68,14 @@ impl<'a> LocalQuadraticProbe<'a> {
 impl<N: Network> Probe<N> for LocalQuadraticProbe<'_> {
     fn name(&self) -> &'static str {
         "local-quadratic"
+    }
+
+    fn cost(&self) -> Cost {
+        let num_examples = self.objective.num_examples();
+        let num_products = self.num_products * (1 + self.num_deviations);
+        Cost::gradients(num_examples)
+            + Cost::outer_products(num_examples) * num_products as f64
+            + Probe::<N>::cost(&self.noise)
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {

@@ -3,6 +3,7 @@
 use stepscope_types::quantity::{self, Quantity};
 use stepscope_types::{Estimate, Mode, Uncertainty};
 
+use super::cost::Cost;
 use super::objective::{Evaluation, Objective};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use crate::checkpoint::{State, StateError, Stateful};
@@ -33,6 +34,10 @@ impl LossProbe {
 impl<N: Network> Probe<N> for LossProbe {
     fn name(&self) -> &'static str {
         "loss"
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::forwards(self.train.num_examples() + self.test.num_examples())
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {

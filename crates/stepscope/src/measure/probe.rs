@@ -1,11 +1,15 @@
 //! What every probe is: something that looks at a network between two steps and leaves no trace.
 
-use stepscope_spectral::LanczosError;
+use stepscope_spectral::{LanczosError, TraceError};
+use stepscope_theory::TheoryError;
 use stepscope_types::quantity::Quantity;
 use stepscope_types::{Reading, Step};
 use thiserror::Error;
 
+use super::cost::Cost;
+use super::motion::Motion;
 use super::operators::ProductError;
+use super::shared::SharedReadings;
 use crate::checkpoint::Stateful;
 use crate::models::ParamLayout;
 
@@ -25,6 +29,14 @@ pub trait Probe<N>: Stateful {
     /// [`ProbeError`] where measuring is impossible. A quantity that merely cannot be resolved is a
     /// [`Reading::Unresolved`], not an error.
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError>;
+
+    /// What a reading costs: the last one, where readings differ; before the first, what one is expected to cost.
+    ///
+    /// A budget leaves readings out by this number. The default is for probes that cost nothing beside passes over the
+    /// weights.
+    fn cost(&self) -> Cost {
+        Cost::ZERO
+    }
 }
 
 /// Where a probe measures.
@@ -38,6 +50,17 @@ pub struct ProbePoint<'a, N> {
     pub step: Step,
     /// The learning rate of the coming step.
     pub learning_rate: f64,
+    /// The rule of the coming step, and the velocity that it starts from.
+    pub motion: Motion<'a>,
+    /// What other probes measured at this step.
+    pub shared: Option<&'a SharedReadings>,
+}
+
+impl<'a, N> ProbePoint<'a, N> {
+    /// A point of plain SGD, with nothing measured yet.
+    pub fn new(network: &'a N, layout: &'a ParamLayout, step: Step, learning_rate: f64) -> Self {
+        Self { network, layout, step, learning_rate, motion: Motion::default(), shared: None }
+    }
 }
 
 /// One quantity that a probe measured.
@@ -65,4 +88,10 @@ pub enum ProbeError {
     /// A gradient or product could not be formed.
     #[error(transparent)]
     Product(#[from] ProductError),
+    /// The trace of an operator could not be estimated.
+    #[error(transparent)]
+    Trace(#[from] TraceError<ProductError>),
+    /// A formula refused the training's settings.
+    #[error(transparent)]
+    Theory(#[from] TheoryError),
 }

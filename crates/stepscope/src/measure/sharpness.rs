@@ -6,18 +6,22 @@ use stepscope_types::quantity;
 use stepscope_types::spec::MeasureSpec;
 use stepscope_types::{Estimate, Mode, Uncertainty};
 
+use super::break_even::BreakEvenMeter;
+use super::cost::Cost;
 use super::objective::Objective;
 use super::operators::{Curvature, CurvatureOperator};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
+use super::statistics::{dot, norm};
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::models::Network;
 
-/// λ₁(H) by Lanczos on a fixed subset of the training set, with its Ritz residual; η λ₁; the gradient norm.
+/// λ₁(H) by Lanczos on a fixed subset of the training set, with its Ritz residual; η λ₁, plain and over the optimizer's own
+/// threshold; the gradient's norm and its alignment with the eigenvector; with a [`BreakEvenMeter`], what that says.
 ///
 /// Each reading starts from the eigenvector of the one before, so that a few products suffice. Gradient descent on a
 /// quadratic is stable while η λ₁ < 2 (1 + momentum).
 ///
-/// Cost: one gradient and at most `max_products` Hessian products over the subset. Source: `curvature`, sections 4.4
+/// Cost: one gradient and at most `max_products` Hessian products over the subset, and the meter's. Source: `curvature`, sections 4.4
 /// and 4.7. Invalid as the sharpness of the whole training loss where the subset is small: the value is that of the subset,
 /// whose size every record carries.
 #[derive(Debug)]
@@ -26,12 +30,18 @@ pub struct SharpnessProbe {
     lanczos: Lanczos,
     random: RandomStream,
     warm_start: Option<Vec<f64>>,
+    break_even: Option<BreakEvenMeter>,
+    cost: Cost,
 }
 
 impl SharpnessProbe {
     /// A probe on `objective`, whose tensors are on the tracked device.
     pub fn new(objective: Objective, spec: &MeasureSpec, random: RandomStream) -> Self {
+        let num_examples = objective.num_examples();
+        // A cold start on a network takes about a dozen products, a warm one four.
+        let products = Cost::hessian_products(num_examples) * spec.max_products.min(12) as f64;
         Self {
+            cost: Cost::gradients(num_examples) + products,
             objective,
             lanczos: Lanczos::new(LanczosConfig {
                 max_products: spec.max_products as usize,
@@ -40,7 +50,15 @@ impl SharpnessProbe {
             }),
             random,
             warm_start: None,
+            break_even: None,
         }
+    }
+
+    /// The same with a break-even meter, which reads along the eigenvector of each reading.
+    pub fn with_break_even(mut self, meter: BreakEvenMeter) -> Self {
+        self.break_even = Some(meter);
+        self.cost = self.cost + BreakEvenMeter::cost(self.objective.num_examples());
+        self
     }
 }
 
@@ -49,19 +67,25 @@ impl<N: Network> Probe<N> for SharpnessProbe {
         "sharpness"
     }
 
+    fn cost(&self) -> Cost {
+        self.cost
+    }
+
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
         let num_examples = self.objective.num_examples() as u64;
         let (_, gradient) = self.objective.loss_and_gradient(at.network, at.layout)?;
-        let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+        let gradient_norm = norm(&gradient);
         let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, Curvature::Hessian);
         let start = match &self.warm_start {
             Some(eigenvector) => StartVector::Warm(eigenvector),
             None => StartVector::Random,
         };
         let outcome = self.lanczos.run(&mut operator, start, &mut self.random)?;
+        self.cost = Cost::gradients(self.objective.num_examples())
+            + Cost::hessian_products(self.objective.num_examples()) * outcome.num_products as f64;
         let mut measured = vec![Measured::new(
             &quantity::GRADIENT_NORM,
-            Estimate::new(norm, quantity::GRADIENT_NORM.unit, Uncertainty::Exact)
+            Estimate::new(gradient_norm, quantity::GRADIENT_NORM.unit, Uncertainty::Exact)
                 .over_examples(num_examples)
                 .in_mode(Mode::Eval),
         )];
@@ -77,8 +101,23 @@ impl<N: Network> Probe<N> for SharpnessProbe {
             // The products are counted once, with the eigenvalue that they were spent on.
             let effective =
                 sharpness.clone().with_products(0).scaled(at.learning_rate, quantity::EFFECTIVE_SHARPNESS.unit);
+            let position =
+                effective.clone().scaled(1.0 / at.motion.stability_threshold(), quantity::STABILITY_POSITION.unit);
+            let cosine = dot(&gradient, &top.eigenvector).abs() / gradient_norm;
+            let alignment = Estimate::new(cosine, quantity::GRADIENT_HESSIAN_ALIGNMENT.unit, Uncertainty::Exact)
+                .over_examples(num_examples)
+                .in_mode(Mode::Eval);
             measured.push(Measured::new(&quantity::HESSIAN_TOP_EIGENVALUE, sharpness));
             measured.push(Measured::new(&quantity::EFFECTIVE_SHARPNESS, effective));
+            measured.push(Measured::new(&quantity::STABILITY_POSITION, position));
+            measured.push(Measured::new(&quantity::GRADIENT_HESSIAN_ALIGNMENT, alignment));
+            if let Some(shared) = at.shared {
+                shared.set_sharpest_direction(&top.eigenvector);
+            }
+            if let Some(meter) = &mut self.break_even {
+                measured.extend(meter.measure(at, &self.objective, &top.eigenvector)?);
+                self.cost = self.cost + BreakEvenMeter::cost(self.objective.num_examples());
+            }
             self.warm_start = Some(top.eigenvector);
         }
         Ok(measured)
@@ -91,11 +130,19 @@ impl Stateful for SharpnessProbe {
         if let Some(eigenvector) = &self.warm_start {
             state.put_vector("warm_start", eigenvector.clone());
         }
+        if let Some(meter) = &self.break_even {
+            state.nest("break_even", meter);
+        }
+        state.put("cost", &self.cost);
     }
 
     fn load_state(&mut self, state: &State) -> Result<(), StateError> {
         state.restore("random", &mut self.random)?;
         self.warm_start = state.vector_of_any_length("warm_start").ok().map(<[f64]>::to_vec);
+        if let Some(meter) = &mut self.break_even {
+            state.restore("break_even", meter)?;
+        }
+        self.cost = state.get("cost")?;
         Ok(())
     }
 }

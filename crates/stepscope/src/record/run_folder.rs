@@ -214,7 +214,7 @@ impl RunFolder {
         Ok(match serde_json::from_slice::<Record>(&whole[start..]) {
             Ok(Record::Event(event)) => match event.kind {
                 EventKind::RunEnded { reason } => Some(reason),
-                EventKind::RunStarted => None,
+                EventKind::RunStarted | EventKind::ReadingsLeftOut { .. } => None,
             },
             _ => None,
         })

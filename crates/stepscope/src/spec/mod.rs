@@ -83,6 +83,15 @@ fn resolve(document: &Document<'_>, schema: &RunSchema) -> Result<RunSpec, SpecE
     Ok(spec)
 }
 
+/// `spec` with `overrides`, which are those of [`parse`]; `source` is where `spec` came from, for messages.
+///
+/// # Errors
+/// As [`parse`].
+pub fn change(spec: &RunSpec, source: &str, overrides: &[String]) -> Result<RunSpec, SpecError> {
+    // Serialising a specification cannot fail (the example's test holds that); without it the first required key is missed.
+    parse(&toml::to_string(spec).unwrap_or_default(), source, overrides)
+}
+
 /// The JSON Schema of a specification, for editors that complete and check TOML.
 pub fn json_schema() -> String {
     RunSchema::with_sweep().to_pretty_json()

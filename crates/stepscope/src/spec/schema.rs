@@ -133,10 +133,10 @@ fn keep_first_paragraphs(value: &mut Value) {
 
 impl<'a> Node<'a> {
     fn new(root: &'a Value, entry: &'a Value) -> Self {
-        // A key that may be absent refers to its type in one of two alternatives, of which the other is `null`.
-        let alternatives = entry["anyOf"].as_array().into_iter().flatten();
-        let reference = std::iter::once(entry).chain(alternatives).find_map(|entry| entry["$ref"].as_str());
-        let reference = reference.and_then(|reference| reference.strip_prefix('#'));
+        // A type, or a type or nothing: `null` stands for a key that is absent.
+        let alternatives = entry["anyOf"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let referring = alternatives.iter().find(|alternative| alternative["$ref"].is_string()).unwrap_or(entry);
+        let reference = referring["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
         let definition = reference.and_then(|pointer| root.pointer(pointer)).unwrap_or(entry);
         Self { root, entry, definition }
     }
@@ -290,6 +290,7 @@ mod tests {
                 "a length of training: epochs (\"10ep\"), steps (\"300st\") or a fraction of the run (\"0.5dur\")",
             ),
             ("optimizer.learning_rate", "a finite number above 0 or \"measured\""),
+            ("measure.budget", "a percentage of the training's cost above 0 (\"5%\")"),
             ("optimizer.momentum", "a finite number above -1 and below 1"),
             ("average.enabled", "true or false"),
             ("seeds.root", "a whole number of at least 0"),

@@ -15,13 +15,15 @@
 //! checkpoint of the end                                     -> Checkpoint
 //! for probe due at the end:             measure            -> Measured ...
 //! averages are evaluated                                    -> Measured ...
+//! the cost of the probes is added up                        -> Measured ..., ReadingsLeftOut where a budget left some out
 //! RunEnded(Finished)
 //! ```
 
 use std::sync::Arc;
 
 use serde::Serialize;
-use stepscope_types::{EventKind, EventRecord, Measurement, Record, Step, StopReason, Timing};
+use stepscope_types::spec::MeasureBudget;
+use stepscope_types::{EventKind, EventRecord, LeftOut, Measurement, Record, Step, StopReason, Timing};
 use thiserror::Error;
 
 use crate::checkpoint::State;
@@ -57,6 +59,19 @@ pub enum Event {
     },
     /// A probe measured something.
     Measured(Measurement),
+    /// A budget did not allow all readings.
+    ReadingsLeftOut {
+        /// Updates applied.
+        step: Step,
+        /// Examples seen over training examples.
+        epoch: f64,
+        /// What the readings were allowed to cost.
+        budget: MeasureBudget,
+        /// The probes concerned.
+        left_out: Vec<LeftOut>,
+        /// Seconds since the run began.
+        timing: Timing,
+    },
     /// The run is over.
     RunEnded {
         /// Updates applied.
@@ -118,6 +133,10 @@ impl Event {
         };
         match self {
             Self::RunStarted { timing, .. } => event(Step(0), 0.0, EventKind::RunStarted, timing),
+            Self::ReadingsLeftOut { step, epoch, budget, left_out, timing } => {
+                let (budget, left_out) = (*budget, left_out.clone());
+                event(*step, *epoch, EventKind::ReadingsLeftOut { budget, left_out }, timing);
+            }
             Self::RunEnded { step, epoch, reason, timing } => {
                 event(*step, *epoch, EventKind::RunEnded { reason: reason.clone() }, timing);
             }
@@ -142,8 +161,8 @@ pub trait Sink {
 
 /// A sink could not take an event in.
 #[derive(Debug, Error)]
-#[error("{0}")]
-pub struct SinkError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+#[error(transparent)]
+pub struct SinkError(pub Box<dyn std::error::Error + Send + Sync>);
 
 /// Keeps every record in memory.
 #[derive(Debug, Default)]

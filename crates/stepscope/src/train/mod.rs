@@ -1,6 +1,7 @@
 //! The training loop, its events, and what it needs.
 
 mod averaging;
+mod budget;
 mod divergence;
 mod event;
 mod interrupt;
@@ -8,6 +9,7 @@ mod plan;
 mod probes;
 mod run;
 mod run_loop;
+mod saved;
 mod schedule;
 
 pub use averaging::AverageExamples;

@@ -10,6 +10,8 @@ use super::schedule::Due;
 pub struct Plan {
     /// Steps that one pass over the training set takes; a fraction when drawing with replacement.
     pub steps_per_epoch: f64,
+    /// Examples a step.
+    pub batch_size: u64,
     /// Steps of the run.
     pub num_steps: u64,
     /// Steps between two readings of the probes.
@@ -81,6 +83,7 @@ impl Plan {
         let average_start = within(spec.average.start).min(num_steps);
         Ok(Self {
             steps_per_epoch,
+            batch_size,
             num_steps,
             measure_every: within(spec.measure.every),
             line_search_every: within(spec.line_search.every),

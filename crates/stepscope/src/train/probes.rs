@@ -1,44 +1,188 @@
 //! The probes that a specification asks for.
 
 use stepscope_spectral::random::RandomStream;
+use stepscope_theory::Sampling;
 use stepscope_types::RunSpec;
+use stepscope_types::spec::{self, Instrument};
 
 use super::plan::Plan;
 use super::run_loop::ScheduledProbe;
 use super::schedule::Due;
 use crate::backend::Backend;
 use crate::data::{Dataset, SamplingError, probe_subset};
-use crate::measure::{LossProbe, NoiseProbe, Objective, Probe, SharpnessProbe};
+use crate::measure::{
+    BatchSharpnessProbe, BatchSource, BreakEvenMeter, CriticalSharpnessProbe, DistanceProbe, FixedBatchesProbe,
+    GradientCovarianceProbe, HalfRateGaugeProbe, HessianSpectrumProbe, LossProbe, NoiseProbe, Objective, OneStepProbe,
+    Probe, SharpnessProbe,
+};
 use crate::models::Network;
 
 /// The probes of a run, each with its own random stream. Empty where the specification measures nothing.
 pub(super) struct RunProbes<'d, N> {
-    probes: Vec<Box<dyn Probe<N> + 'd>>,
+    probes: Vec<(Instrument, Box<dyn Probe<N> + 'd>)>,
 }
 
 impl<'d, N: Network> RunProbes<'d, N> {
-    pub(super) fn new(spec: &RunSpec, dataset: &'d Dataset, backend: &Backend) -> Result<Self, SamplingError> {
-        if !spec.measure.enabled {
-            return Ok(Self { probes: Vec::new() });
+    pub(super) fn new(spec: &'d RunSpec, dataset: &'d Dataset, backend: &Backend) -> Result<Self, SamplingError> {
+        let instruments = spec.measure.chosen_instruments();
+        let bench = Bench { spec, dataset, backend };
+        let mut probes = Vec::new();
+        for &instrument in &instruments {
+            if let Some(probe) = bench.probe(instrument, &instruments)? {
+                probes.push((instrument, probe));
+            }
         }
-        let (num_train, shape) = (dataset.train.num_examples(), dataset.shape);
-        let (plain, tracked, dtype) = (backend.plain(), backend.tracked(), backend.dtype());
-        let random = |name| RandomStream::named(spec.seeds.probe_seed(), name);
-        let examples = spec.measure.examples.min(num_train as u64);
-        let subset = probe_subset(num_train, examples, spec.seeds.probe_seed())?;
-        let on_subset = Objective::new(&dataset.train, shape, &subset, &tracked, dtype);
-        let loss = LossProbe::new(
-            Objective::whole(&dataset.train, shape, &plain, dtype),
-            Objective::whole(&dataset.test, shape, &plain, dtype),
-        );
-        let sharpness = SharpnessProbe::new(on_subset, &spec.measure, random("sharpness"));
-        let noise = NoiseProbe::new(dataset, &spec.measure, tracked, dtype, random("gradient noise"));
-        Ok(Self { probes: vec![Box::new(loss), Box::new(sharpness), Box::new(noise)] })
+        Ok(Self { probes })
+    }
+
+    /// Every probe with the instrument that it is.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Instrument, &mut (dyn Probe<N> + 'd))> {
+        self.probes.iter_mut().map(|(instrument, probe)| (*instrument, probe.as_mut()))
     }
 
     /// The probes with the steps at which they measure.
     pub(super) fn scheduled(&mut self, plan: &Plan) -> Vec<ScheduledProbe<'_, N>> {
-        let due = || Due::Every(plan.measure_every);
-        self.probes.iter_mut().map(|probe| ScheduledProbe { probe: probe.as_mut(), due: due() }).collect()
+        let scheduled = self.probes.iter_mut().map(|(instrument, probe)| ScheduledProbe {
+            probe: probe.as_mut(),
+            due: due(*instrument, plan.measure_every),
+        });
+        scheduled.collect()
     }
 }
+
+/// When an instrument reads: cheap ones between the others as well, dear ones seldom.
+fn due(instrument: Instrument, every: u64) -> Due {
+    match instrument {
+        Instrument::CriticalSharpness | Instrument::Distance => Due::Every((every / 5).max(1)),
+        Instrument::HessianSpectrum => Due::Every(every.saturating_mul(4)),
+        _ => Due::Every(every),
+    }
+}
+
+/// What probes are made from.
+struct Bench<'d, 'b> {
+    spec: &'d RunSpec,
+    dataset: &'d Dataset,
+    backend: &'b Backend,
+}
+
+impl<'d> Bench<'d, '_> {
+    /// The probe of an instrument; `None` where it is a part of another one.
+    fn probe<N: Network>(
+        &self,
+        instrument: Instrument,
+        chosen: &[Instrument],
+    ) -> Result<Option<Box<dyn Probe<N> + 'd>>, SamplingError> {
+        let measure = &self.spec.measure;
+        let probe: Box<dyn Probe<N> + 'd> = match instrument {
+            Instrument::Loss => Box::new(LossProbe::new(
+                Objective::whole(&self.dataset.train, self.dataset.shape, &self.backend.plain(), self.backend.dtype()),
+                Objective::whole(&self.dataset.test, self.dataset.shape, &self.backend.plain(), self.backend.dtype()),
+            )),
+            // The meter needs the eigenvector, so asking for it alone brings the sharpness with it.
+            Instrument::BreakEven if chosen.contains(&Instrument::Sharpness) => return Ok(None),
+            Instrument::Sharpness | Instrument::BreakEven => {
+                Box::new(self.sharpness(chosen.contains(&Instrument::BreakEven))?)
+            }
+            Instrument::GradientNoise => Box::new(self.noise()),
+            Instrument::CriticalSharpness => {
+                let examples = self.subset(CRITICAL_EXAMPLES, false)?;
+                Box::new(CriticalSharpnessProbe::new(self.batches("critical sharpness"), examples))
+            }
+            Instrument::BatchSharpness => Box::new(BatchSharpnessProbe::new(
+                self.batches("batch sharpness"),
+                self.num_train(),
+                MAX_SHARPNESS_BATCHES,
+                BATCH_SHARPNESS_TOLERANCE,
+            )),
+            Instrument::FixedBatches => Box::new(FixedBatchesProbe::new(
+                self.batches("fixed batches"),
+                NUM_FIXED_BATCHES,
+                self.random("remembered points"),
+            )),
+            Instrument::OneStep => {
+                let examples = self.subset(CRITICAL_EXAMPLES, false)?;
+                Box::new(OneStepProbe::new(self.batches("one step"), examples, NUM_STEP_BATCHES))
+            }
+            Instrument::HalfRateGauge => {
+                let examples = self.subset(GAUGE_EXAMPLES, false)?;
+                Box::new(HalfRateGaugeProbe::new(self.batches("half-rate gauge"), examples, NUM_GAUGE_UPDATES))
+            }
+            Instrument::GradientCovariance => Box::new(GradientCovarianceProbe::new(
+                self.subset(u64::MAX, true)?,
+                measure.max_products,
+                measure.tolerance,
+                self.random("gradient covariance"),
+            )),
+            Instrument::HessianSpectrum => Box::new(HessianSpectrumProbe::new(
+                self.subset(u64::MAX, true)?,
+                measure.max_products,
+                measure.tolerance,
+                self.random("hessian spectrum"),
+            )),
+            Instrument::Distance => Box::new(DistanceProbe::new(self.spec.seeds.probe_seed())),
+        };
+        Ok(Some(probe))
+    }
+
+    fn sharpness(&self, with_break_even: bool) -> Result<SharpnessProbe, SamplingError> {
+        let probe = SharpnessProbe::new(self.subset(u64::MAX, true)?, &self.spec.measure, self.random("sharpness"));
+        if !with_break_even {
+            return Ok(probe);
+        }
+        let (batch_size, num_examples) = (self.spec.train.batch_size, self.num_train() as u64);
+        Ok(probe.with_break_even(BreakEvenMeter::new(self.sampling(), batch_size, num_examples)))
+    }
+
+    fn noise(&self) -> NoiseProbe<'d> {
+        let (device, dtype, random) = (self.backend.tracked(), self.backend.dtype(), self.random("gradient noise"));
+        let probe = NoiseProbe::new(self.dataset, &self.spec.measure, device, dtype, random);
+        // The plan has refused a batch larger than the training set, the only one without a factor.
+        probe.with_tests(self.sampling().noise_factor(self.spec.train.batch_size).unwrap_or(0.0))
+    }
+
+    fn num_train(&self) -> usize {
+        self.dataset.train.num_examples()
+    }
+
+    fn random(&self, name: &str) -> RandomStream {
+        RandomStream::named(self.spec.seeds.probe_seed(), name)
+    }
+
+    /// How training draws its batches, as the theory names it.
+    fn sampling(&self) -> Sampling {
+        match self.spec.train.sampling {
+            spec::Sampling::WithoutReplacement => Sampling::Finite { num_examples: self.num_train() as u64 },
+            spec::Sampling::WithReplacement => Sampling::Stream,
+        }
+    }
+
+    /// Batches of the training's size.
+    fn batches(&self, name: &str) -> BatchSource<'d> {
+        let batch_size = self.spec.train.batch_size.get();
+        BatchSource::new(self.dataset, batch_size, self.backend.tracked(), self.backend.dtype(), self.random(name))
+    }
+
+    /// The probe examples, or the smaller subset of them of at most `most`.
+    fn subset(&self, most: u64, tracked: bool) -> Result<Objective, SamplingError> {
+        let examples = self.spec.measure.examples.min(self.num_train() as u64).min(most);
+        let subset = probe_subset(self.num_train(), examples, self.spec.seeds.probe_seed())?;
+        let device = if tracked { self.backend.tracked() } else { self.backend.plain() };
+        Ok(Objective::new(&self.dataset.train, self.dataset.shape, &subset, &device, self.backend.dtype()))
+    }
+}
+
+/// Probe examples on which the raising of the loss is watched: a rise of a fifth needs no more.
+const CRITICAL_EXAMPLES: u64 = 256;
+/// Batches that a reading of the batch sharpness may draw.
+const MAX_SHARPNESS_BATCHES: usize = 64;
+/// Half the 95 % interval of the batch sharpness at which a reading stops, relative to its value.
+const BATCH_SHARPNESS_TOLERANCE: f64 = 0.1;
+/// Mini-batches that stay the same along the run.
+const NUM_FIXED_BATCHES: usize = 4;
+/// Batches whose own best step is looked for.
+const NUM_STEP_BATCHES: usize = 4;
+/// Updates that the half-rate gauge averages.
+const NUM_GAUGE_UPDATES: usize = 8;
+/// Probe examples on which it evaluates them.
+const GAUGE_EXAMPLES: u64 = 512;

@@ -58,12 +58,12 @@ impl RunError {
 /// A specification with its data, checked: everything is ready but nothing has been trained or written.
 #[derive(Debug)]
 pub struct Run<'a> {
-    spec: &'a RunSpec,
-    dataset: &'a Dataset,
-    backend: Backend,
-    plan: Plan,
-    network: Model,
-    resume: Option<ResumeFrom>,
+    pub(super) spec: &'a RunSpec,
+    pub(super) dataset: &'a Dataset,
+    pub(super) backend: Backend,
+    pub(super) plan: Plan,
+    pub(super) network: Model,
+    pub(super) resume: Option<ResumeFrom>,
     interrupt: Interrupt,
 }
 
@@ -180,6 +180,7 @@ impl<'a> Run<'a> {
             optimizer: Sgd::new(spec.optimizer.momentum),
             learning_rate: LearningRateSource::new(spec, plan.line_search_every),
             probes,
+            budget: spec.measure.chosen_budget(),
             dropout_seed: seeds.data_seed(),
             average_examples,
             resume,

@@ -6,10 +6,12 @@ use std::time::Instant;
 use burn::tensor::{DType, Device};
 use stepscope_spectral::random::RandomStream;
 use stepscope_types::quantity;
+use stepscope_types::spec::MeasureBudget;
 use stepscope_types::{Estimate, Measurement, Mode, Reading, Step, StopReason, Timing, Uncertainty};
 use thiserror::Error;
 
 use super::averaging::{AverageExamples, Averages};
+use super::budget::Budget;
 use super::divergence::DivergenceWatch;
 use super::event::{Event, Sink, SinkError, Snapshot};
 use super::interrupt::Interrupt;
@@ -19,7 +21,7 @@ use crate::checkpoint::{NETWORK, State, StateError};
 use crate::control::{LearningRateSource, Line, Sgd};
 use crate::data::{Batch, Dataset, Loader, Sampler};
 use crate::measure::objective::{mean_loss, scalar};
-use crate::measure::{Measured, Objective, Probe, ProbeError, ProbePoint};
+use crate::measure::{Cost, Measured, Objective, Probe, ProbeError, ProbePoint, SharedReadings};
 use crate::models::{DropoutMode, InMode, Network, NormalisationMode, ParamLayout, ParamTensors, Pass};
 
 /// A probe with the steps at which it measures.
@@ -50,6 +52,8 @@ pub struct TrainingLoop<'p, N> {
     pub learning_rate: LearningRateSource,
     /// The probes.
     pub probes: Vec<ScheduledProbe<'p, N>>,
+    /// What all readings together may cost, as a share of the training; `None` for no limit.
+    pub budget: Option<MeasureBudget>,
     /// Where every step's dropout masks come from.
     pub dropout_seed: u64,
     /// The examples on which averages are evaluated; `None` for no averages.
@@ -113,6 +117,7 @@ struct Progress {
     last_learning_rate: Option<f64>,
     watch: DivergenceWatch,
     averages: Option<Averages>,
+    budget: Budget,
     clock: Clock,
 }
 
@@ -129,18 +134,24 @@ impl<N: Network> TrainingLoop<'_, N> {
         let mut stop = None;
         while now.step.0 < num_steps && stop.is_none() {
             self.save_due(&now, &network, &layout, sink)?;
-            self.measure_due(now.step, &network, &layout, &now.clock, sink)?;
+            self.measure_due(&mut now, &network, &layout, sink)?;
             (network, stop) = self.advance(network, &mut now, sink)?;
         }
         if stop.is_none() {
             self.save_due(&now, &network, &layout, sink)?;
-            self.measure_due(now.step, &network, &layout, &now.clock, sink)?;
+            self.measure_due(&mut now, &network, &layout, sink)?;
             for measured in now.averages.iter().flat_map(|averages| averages.evaluate(&network)) {
                 sink.receive(&Event::Measured(self.measurement(now.step, measured, now.clock.now(None))))?;
             }
         }
         let (step, reason) = (now.step, stop.unwrap_or(StopReason::Finished));
         let (epoch, timing) = (self.plan.epoch(step.0), now.clock.now(None));
+        for measured in now.budget.summary(step.0) {
+            sink.receive(&Event::Measured(self.measurement(step, measured, timing)))?;
+        }
+        if let Some(event) = readings_left_out(&now.budget, step, epoch, timing) {
+            sink.receive(&event)?;
+        }
         sink.receive(&Event::RunEnded { step, epoch, reason: reason.clone(), timing })?;
         Ok(Outcome { network, step, reason })
     }
@@ -152,6 +163,7 @@ impl<N: Network> TrainingLoop<'_, N> {
             last_learning_rate: None,
             watch: DivergenceWatch::new(),
             averages: self.average_examples.take().map(|examples| Averages::new(&self.plan, examples)),
+            budget: Budget::new(self.budget, self.plan.num_steps, Cost::gradients(self.plan.batch_size as usize)),
             clock: Clock { started: Instant::now(), earlier_seconds: 0.0 },
         };
         let num_steps = self.plan.num_steps;
@@ -242,6 +254,7 @@ impl<N: Network> TrainingLoop<'_, N> {
             state.nest(&probe_key(index, scheduled.probe.name()), &*scheduled.probe);
         }
         state.nest("divergence", &now.watch);
+        state.nest("budget", &now.budget);
         if let Some(averages) = &now.averages {
             state.nest_weights("averages", averages, layout);
         }
@@ -258,6 +271,7 @@ impl<N: Network> TrainingLoop<'_, N> {
             state.restore(&probe_key(index, scheduled.probe.name()), &mut *scheduled.probe)?;
         }
         state.restore("divergence", &mut now.watch)?;
+        state.restore("budget", &mut now.budget)?;
         if let Some(averages) = &mut now.averages {
             state.restore_weights("averages", averages, layout)?;
         }
@@ -267,23 +281,27 @@ impl<N: Network> TrainingLoop<'_, N> {
 
     fn measure_due(
         &mut self,
-        step: Step,
+        now: &mut Progress,
         network: &N,
         layout: &ParamLayout,
-        clock: &Clock,
         sink: &mut dyn Sink,
     ) -> Result<(), TrainError> {
-        let point = ProbePoint { network, layout, step, learning_rate: self.learning_rate.current() };
-        for index in 0..self.probes.len() {
-            let scheduled = &mut self.probes[index];
-            if !scheduled.due.at(step.0, self.plan.num_steps) {
-                continue;
-            }
+        let (step, shared, motion) = (now.step, SharedReadings::default(), self.optimizer.motion());
+        let learning_rate = self.learning_rate.current();
+        let point = ProbePoint { network, layout, step, learning_rate, motion, shared: Some(&shared) };
+        let due: Vec<usize> =
+            (0..self.probes.len()).filter(|&index| self.probes[index].due.at(step.0, self.plan.num_steps)).collect();
+        let costs: Vec<(&str, Cost)> =
+            due.iter().map(|&index| (self.probes[index].probe.name(), self.probes[index].probe.cost())).collect();
+        let admitted = now.budget.admit(step.0, &costs);
+        for (index, _) in due.into_iter().zip(admitted).filter(|(_, admitted)| *admitted) {
+            let probe = &mut self.probes[index].probe;
             let started = Instant::now();
-            let measured = scheduled.probe.measure(&point).map_err(|source| TrainError::Probe { step, source })?;
+            let measured = probe.measure(&point).map_err(|source| TrainError::Probe { step, source })?;
+            now.budget.charge(probe.name(), probe.cost());
             let cost = started.elapsed().as_secs_f64() / measured.len().max(1) as f64;
             for measured in measured {
-                sink.receive(&Event::Measured(self.measurement(step, measured, clock.now(Some(cost)))))?;
+                sink.receive(&Event::Measured(self.measurement(step, measured, now.clock.now(Some(cost)))))?;
             }
         }
         Ok(())
@@ -319,6 +337,12 @@ impl<N: Network> TrainingLoop<'_, N> {
         measurement.timing = Some(timing);
         measurement
     }
+}
+
+/// Which readings a budget left out, where it did.
+fn readings_left_out(budget: &Budget, step: Step, epoch: f64, timing: Timing) -> Option<Event> {
+    let (share, left_out) = (budget.share()?, budget.left_out());
+    (!left_out.is_empty()).then_some(Event::ReadingsLeftOut { step, epoch, budget: share, left_out, timing })
 }
 
 /// Name of a probe in a saved state: with its place, since two of a kind may measure.

@@ -1,0 +1,78 @@
+//! The flags of `stepscope measure`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use stepscope::types::spec::Instrument;
+
+use super::Format;
+
+#[derive(Debug, Args)]
+pub(crate) struct MeasureArguments {
+    /// Folder of the run
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// The step, one of those with a checkpoint [default: the last one saved]
+    #[arg(long, value_name = "N")]
+    pub(crate) step: Option<u64>,
+    /// Instrument to read, by its name in `measure.instruments`; may be given several times [default: those of the preset
+    /// "standard"]
+    #[arg(long = "probe", value_name = "NAME", value_parser = instrument)]
+    pub(crate) probes: Vec<Instrument>,
+    /// Change a key of the run's `[measure]` table for these readings: --set measure.examples=4096
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Instead: the loss along a line through the weights
+    #[arg(long, value_enum, value_name = "DIRECTION", conflicts_with_all = ["between", "plane", "probes"])]
+    pub(crate) line: Option<Direction>,
+    /// Instead: the loss on a plane through the weights: --plane sharpest,random
+    #[arg(long, value_enum, value_name = "DIRECTION,DIRECTION", value_delimiter = ',', num_args = 2, conflicts_with_all = ["between", "probes"])]
+    pub(crate) plane: Vec<Direction>,
+    /// Instead: the loss on the line from these weights (0) to those of another run (1)
+    #[arg(long, value_name = "DIR", conflicts_with = "probes")]
+    pub(crate) between: Option<PathBuf>,
+    /// The other run's step [default: its last one saved]
+    #[arg(long, value_name = "N", requires = "between")]
+    pub(crate) between_step: Option<u64>,
+    /// First position on a line or on both sides of a plane [default: -1]
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    pub(crate) from: Option<f64>,
+    /// Last position [default: 2 between runs, 4 steps along the gradient, otherwise 1]
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    pub(crate) to: Option<f64>,
+    /// Points on a line or on each side of a plane [default: 61 on a line, 21 on a plane]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=10_000))]
+    pub(crate) points: Option<u64>,
+    /// Also write the readings or points to a file, as CSV
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// A direction in weight space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Direction {
+    /// Down the gradient over the probe examples, in steps of the learning rate
+    Gradient,
+    /// The top eigenvector of the Hessian, of length 1
+    Sharpest,
+    /// Random, each layer's part as long as its weights
+    Random,
+}
+
+/// The instrument of that name.
+fn instrument(name: &str) -> Result<Instrument, String> {
+    let known: Vec<(String, Instrument)> = Instrument::ALL.into_iter().map(|known| (name_of(known), known)).collect();
+    known.iter().find(|(known, _)| known == name).map(|(_, instrument)| *instrument).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
+        format!("expected one of {}", names.join(", "))
+    })
+}
+
+/// The word that a specification uses.
+pub(crate) fn name_of(instrument: Instrument) -> String {
+    // An instrument is a word in every format.
+    serde_json::to_value(instrument).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}

@@ -1,0 +1,158 @@
+//! How far the coming step could go, from forward passes.
+
+use stepscope_types::quantity::{self, Quantity};
+use stepscope_types::{Estimate, Mode, Reading, Uncertainty};
+
+use super::batches::BatchSource;
+use super::cost::Cost;
+use super::crossing::{Crossing, NoCrossing};
+use super::objective::{Objective, mean_loss};
+use super::probe::{Measured, Probe, ProbeError, ProbePoint};
+use crate::checkpoint::{State, StateError, Stateful};
+use crate::models::{Network, ParamTensors, Pass};
+
+/// The critical learning rate of a step, the critical sharpness λ_c = 2/η_c, and how many steps raise the loss by a fifth.
+///
+/// A fresh batch of the training's size gives the direction v that the optimizer would take, momentum included.
+///
+/// * η_c: the least η with L_B(θ − ηv) > L_B(θ), on that batch. On a quadratic without momentum λ_c = gᵀH_B g/‖g‖², the
+///   batch's sharpness along its own gradient.
+/// * α*: the least α with L(θ − αηv) ≥ 1.2 L(θ), over the probe examples.
+///
+/// Both are brackets that hold the answer of this batch; batches differ among each other by more than that. Kinks do
+/// no harm: only losses enter.
+///
+/// Cost: one gradient and 5 to 9 forward passes of a batch; 5 to 9 forward passes of the probe examples. Source: `curvature`,
+/// sections 2.4 and 4.6 (α*: *The Break-Even Point*, Fig. 2; λ_c: Kalra et al. 2026). Invalid with momentum that
+/// points uphill: there is then no η_c, and the reading says so.
+#[derive(Debug)]
+pub struct CriticalSharpnessProbe<'a> {
+    batches: BatchSource<'a>,
+    probe_examples: Objective,
+    critical: Option<f64>,
+    raising: Option<f64>,
+    cost: Cost,
+}
+
+impl<'a> CriticalSharpnessProbe<'a> {
+    /// How much higher the loss is at α*.
+    pub const RAISED: f64 = 1.2;
+
+    /// A probe that takes steps from `batches` and watches `probe_examples`, which are on the plain device.
+    pub fn new(batches: BatchSource<'a>, probe_examples: Objective) -> Self {
+        let most = Cost::forwards(batches.batch_size() + probe_examples.num_examples());
+        let cost = Cost::gradients(batches.batch_size()) + most * Crossing::MAX_EVALUATIONS as f64;
+        Self { batches, probe_examples, critical: None, raising: None, cost }
+    }
+}
+
+impl<N: Network> Probe<N> for CriticalSharpnessProbe<'_> {
+    fn name(&self) -> &'static str {
+        "critical-sharpness"
+    }
+
+    fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
+        let indices = self.batches.draw();
+        let direction = at.motion.direction(gradient(at.network, &self.batches.tracked(&indices)));
+        let plain = at.network.valid();
+        let loss_on = |objective: &Objective, length: f64| {
+            objective.evaluate(&direction.displace(plain.clone(), -length)).mean_loss()
+        };
+        let (batch_size, num_examples) = (indices.len(), self.probe_examples.num_examples());
+
+        let batch = self.batches.plain(&indices);
+        let level = batch.evaluate(&plain).mean_loss();
+        let start = self.critical.unwrap_or(2.0 * at.learning_rate);
+        let critical = Crossing::search(start, level, |length| loss_on(&batch, length));
+
+        let level = Self::RAISED * self.probe_examples.evaluate(&plain).mean_loss();
+        let start = self.raising.unwrap_or(2.0 * at.learning_rate);
+        let raising = Crossing::search(start, level, |length| loss_on(&self.probe_examples, length));
+
+        let evaluations = |crossing: &Result<Crossing, NoCrossing>| {
+            1.0 + crossing.map_or(Crossing::MAX_EVALUATIONS, |crossing| crossing.num_evaluations) as f64
+        };
+        self.cost = Cost::gradients(batch_size)
+            + Cost::forwards(batch_size) * evaluations(&critical)
+            + Cost::forwards(num_examples) * evaluations(&raising);
+        self.critical = critical.ok().map(|crossing| crossing.middle()).or(self.critical);
+        self.raising = raising.ok().map(|crossing| crossing.middle()).or(self.raising);
+
+        let rate = reading(critical, &quantity::CRITICAL_LEARNING_RATE, batch_size);
+        let sharpness = match &rate {
+            Reading::Value(rate) => Reading::Value(inverse(rate, &quantity::CRITICAL_SHARPNESS)),
+            unresolved => unresolved.clone(),
+        };
+        let steps = match reading(raising, &quantity::LOSS_RAISING_STEPS, num_examples) {
+            Reading::Value(length) => {
+                Reading::Value(length.scaled(1.0 / at.learning_rate, quantity::LOSS_RAISING_STEPS.unit))
+            }
+            unresolved => unresolved,
+        };
+        Ok(vec![
+            Measured::new(&quantity::CRITICAL_LEARNING_RATE, rate),
+            Measured::new(&quantity::CRITICAL_SHARPNESS, sharpness),
+            Measured::new(&quantity::LOSS_RAISING_STEPS, steps),
+        ])
+    }
+}
+
+/// The gradient of the mean loss over `objective`, where the network lives.
+pub(super) fn gradient<N: Network>(network: &N, objective: &Objective) -> ParamTensors {
+    let mut total = ParamTensors::default();
+    for (batch, share) in objective.micro_batches() {
+        let mut gradients = mean_loss(network, batch, &Pass::values()).value.backward();
+        total.scale_and_add(1.0, share, &ParamTensors::gradient(network, &mut gradients));
+    }
+    total
+}
+
+fn reading(crossing: Result<Crossing, NoCrossing>, quantity: &Quantity, num_examples: usize) -> Reading {
+    let num_examples = num_examples as u64;
+    match crossing {
+        Ok(crossing) => {
+            let bracket = Uncertainty::Interval { low: crossing.low, high: crossing.high, level: 1.0 };
+            let estimate = Estimate::new(crossing.middle(), quantity.unit, bracket);
+            estimate.over_examples(num_examples).in_mode(Mode::Eval).into()
+        }
+        Err(NoCrossing::AlwaysAbove) => Reading::Unresolved {
+            reason: "the loss rises along the step from its very start: momentum points uphill, or the gradient is rounding \
+                     error; look at a later step"
+                .to_owned(),
+            num_examples,
+        },
+        Err(NoCrossing::AlwaysBelow) => Reading::Unresolved {
+            reason: "the loss falls along the whole step, however long: the learning rate is far below what it bears"
+                .to_owned(),
+            num_examples,
+        },
+    }
+}
+
+/// 2 over the estimate, with its bracket.
+fn inverse(rate: &Estimate, quantity: &Quantity) -> Estimate {
+    let (low, high) = rate.interval();
+    let bracket = Uncertainty::Interval { low: 2.0 / high, high: 2.0 / low, level: 1.0 };
+    Estimate { value: 2.0 / rate.value, unit: quantity.unit.to_owned(), error: bracket, ..rate.clone() }
+}
+
+impl Stateful for CriticalSharpnessProbe<'_> {
+    fn save_state(&self, state: &mut State) {
+        state.nest("batches", &self.batches);
+        state.put("critical", &self.critical);
+        state.put("raising", &self.raising);
+        state.put("cost", &self.cost);
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        state.restore("batches", &mut self.batches)?;
+        self.critical = state.get("critical")?;
+        self.raising = state.get("raising")?;
+        self.cost = state.get("cost")?;
+        Ok(())
+    }
+}

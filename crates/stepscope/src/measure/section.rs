@@ -1,0 +1,122 @@
+//! The loss on lines and planes through weight space.
+
+use serde::Serialize;
+use stepscope_spectral::random::RandomStream;
+
+use super::objective::Objective;
+use super::parabola_fit::ParabolaFit;
+use super::statistics::norm;
+use crate::models::{Network, ParamLayout};
+
+/// Points θ + Σ x_k d_k of weight space: a line for one direction, a plane for two.
+///
+/// The network is borrowed and every point is a network of its own. `prepare` of [`Section::evaluate`] makes a point ready: for
+/// networks with batch normalisation the running statistics must be computed anew at every point, since those of one place are
+/// wrong at another.
+///
+/// Source: `curvature`, sections 2.5 (E3, claim B8) and 4.8.
+///
+/// ```
+/// use stepscope::measure::Section;
+/// let positions = Section::<stepscope::models::Model>::positions(-1.0, 2.0, 4);
+/// assert_eq!(positions, [-1.0, 0.0, 1.0, 2.0]);
+/// ```
+#[derive(Debug)]
+pub struct Section<'a, N> {
+    network: &'a N,
+    layout: &'a ParamLayout,
+    origin: Vec<f64>,
+    directions: Vec<Vec<f64>>,
+}
+
+/// The loss at one point of a section.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SectionPoint {
+    /// x, one number for each direction.
+    pub position: Vec<f64>,
+    /// Mean loss over the examples, in nats.
+    pub loss: f64,
+    /// Its standard error where the examples are a sample of more.
+    pub loss_error: f64,
+    /// Share of examples classified correctly.
+    pub accuracy: f64,
+}
+
+impl<'a, N: Network> Section<'a, N> {
+    /// Through the weights of `network` along `directions`, each with an entry for every parameter.
+    pub fn new(network: &'a N, layout: &'a ParamLayout, directions: Vec<Vec<f64>>) -> Self {
+        Self { network, layout, origin: layout.values(network), directions }
+    }
+
+    /// The line through the weights of `network`, at 0, and `end`, at 1.
+    pub fn between(network: &'a N, layout: &'a ParamLayout, end: &[f64]) -> Self {
+        let origin = layout.values(network);
+        let direction = end.iter().zip(&origin).map(|(end, start)| end - start).collect();
+        Self { network, layout, origin, directions: vec![direction] }
+    }
+
+    /// A random direction in which every parameter tensor has the norm that it has in the network: distances along it mean the
+    /// same in networks whose layers are scaled differently. Tensors that are zero stay.
+    pub fn normalised_direction(network: &N, layout: &ParamLayout, random: &mut RandomStream) -> Vec<f64> {
+        let values = layout.values(network);
+        let mut direction = vec![0.0; values.len()];
+        random.fill_normal(&mut direction);
+        for (_, range) in layout.ranges() {
+            let factor = norm(&values[range.clone()]) / norm(&direction[range.clone()]);
+            direction[range].iter_mut().for_each(|entry| *entry *= factor);
+        }
+        direction
+    }
+
+    /// `count` (at least 2) equally spaced positions, both ends included.
+    pub fn positions(low: f64, high: f64, count: usize) -> Vec<f64> {
+        let last = count.max(2) - 1;
+        // By weights of the two ends, so that round positions come out round.
+        (0..=last).map(|index| (low * (last - index) as f64 + high * index as f64) / last as f64).collect()
+    }
+
+    /// ‖d_k‖ of direction number `index`, 0 for one that there is not.
+    pub fn length(&self, index: usize) -> f64 {
+        self.directions.get(index).map_or(0.0, |direction| norm(direction))
+    }
+
+    /// The network at `position`: a number for each direction, those that are missing are 0.
+    pub fn at(&self, position: &[f64]) -> N {
+        let mut values = self.origin.clone();
+        for (x, direction) in position.iter().zip(&self.directions) {
+            values.iter_mut().zip(direction).for_each(|(value, d)| *value += x * d);
+        }
+        self.layout.assign(self.network.clone(), &values)
+    }
+
+    /// Loss and accuracy over `objective`, which is on the plain device, at every position. Cost: a forward pass each.
+    pub fn evaluate(
+        &self,
+        positions: impl IntoIterator<Item = Vec<f64>>,
+        objective: &Objective,
+        prepare: impl Fn(N) -> N,
+    ) -> Vec<SectionPoint> {
+        let point = |position: Vec<f64>| {
+            let evaluation = objective.evaluate(&prepare(self.at(&position).valid()));
+            SectionPoint {
+                loss: evaluation.mean_loss(),
+                loss_error: evaluation.standard_error(),
+                accuracy: evaluation.accuracy(),
+                position,
+            }
+        };
+        positions.into_iter().map(point).collect()
+    }
+}
+
+impl SectionPoint {
+    /// The second derivative of the loss along a line at `position`, per squared unit of length, from a parabola through the points
+    /// within `reach` of it; NaN where they are fewer than four.
+    ///
+    /// `length` is the length of the direction ([`Section::length`]).
+    pub fn curvature(points: &[Self], position: f64, reach: f64, length: f64) -> f64 {
+        let near = points.iter().filter(|point| (point.position[0] - position).abs() <= reach * (1.0 + 1e-9));
+        let (x, y): (Vec<f64>, Vec<f64>) = near.map(|point| (point.position[0], point.loss)).unzip();
+        if x.len() < 4 { f64::NAN } else { ParabolaFit::of(&x, &y).curvature / (length * length) }
+    }
+}

@@ -1,0 +1,62 @@
+//! Measuring a run at a point where it stands still: a checkpoint.
+
+use std::time::Instant;
+
+use stepscope_types::spec::Instrument;
+use stepscope_types::{Measurement, Step, Timing};
+
+use super::probes::RunProbes;
+use super::run::{Run, RunError};
+use super::run_loop::TrainError;
+use crate::control::{LearningRateSource, Sgd};
+use crate::measure::{ProbePoint, SharedReadings};
+use crate::models::ParamLayout;
+
+impl Run<'_> {
+    /// Reads the instruments of the specification once, at the point where the run would go on from: its checkpoint after
+    /// [`Run::resumed_from`], its initial weights without.
+    ///
+    /// Velocity and learning rate are those of the checkpoint. Probes start cold, from the beginnings of their own random streams, so that a
+    /// reading does not depend on what was measured before; what needs an earlier reading is left out.
+    ///
+    /// # Errors
+    /// [`RunError::Train`] where a probe cannot measure, or the checkpoint holds no state of the optimizer.
+    pub fn measure(&self) -> Result<Vec<(Instrument, Vec<Measurement>)>, RunError> {
+        let layout = ParamLayout::of(&self.network);
+        let mut optimizer = Sgd::new(self.spec.optimizer.momentum);
+        let mut source = LearningRateSource::new(self.spec, self.plan.line_search_every);
+        let mut step = Step(0);
+        if let Some(from) = &self.resume {
+            step = from.step;
+            from.state.restore_weights("optimizer", &mut optimizer, &layout).map_err(TrainError::from)?;
+            from.state.restore("learning_rate", &mut source).map_err(TrainError::from)?;
+        }
+        let (shared, mut probes) = (SharedReadings::default(), RunProbes::new(self.spec, self.dataset, &self.backend)?);
+        let at = ProbePoint {
+            motion: optimizer.motion(),
+            shared: Some(&shared),
+            ..ProbePoint::new(&self.network, &layout, step, source.current())
+        };
+        let began = Instant::now();
+        let mut readings = Vec::new();
+        for (instrument, probe) in probes.iter_mut() {
+            let started = Instant::now();
+            let measured = probe.measure(&at).map_err(|source| TrainError::Probe { step, source })?;
+            let cost = started.elapsed().as_secs_f64() / measured.len().max(1) as f64;
+            let timing = Timing { wall_seconds: began.elapsed().as_secs_f64(), cost_seconds: Some(cost) };
+            let measurements = measured.into_iter().map(|measured| {
+                let epoch = self.plan.epoch(step.0);
+                let mut measurement = Measurement::new(step, epoch, measured.quantity.name, measured.reading);
+                measurement.timing = Some(timing);
+                measurement
+            });
+            readings.push((instrument, measurements.collect()));
+        }
+        Ok(readings)
+    }
+
+    /// The network where the run stands: its checkpoint's after [`Run::resumed_from`], the initial one without.
+    pub fn network(&self) -> &crate::models::Model {
+        &self.network
+    }
+}
