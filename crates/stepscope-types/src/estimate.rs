@@ -50,16 +50,40 @@ pub enum Uncertainty {
     },
 }
 
-/// How the network was evaluated while measuring.
+/// How the network was evaluated while measuring: where batch normalisation took its statistics from, and whether
+/// features were dropped (`curvature`, section 4.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Running statistics, no dropout: deterministic, examples independent of each other.
     Eval,
+    /// Running statistics, dropout by a fixed mask.
+    EvalWithDropout,
+    /// Statistics of the full data at these weights, held constant; no dropout.
+    FrozenFull,
+    /// Statistics of the full data at these weights, held constant; dropout by a fixed mask.
+    FrozenFullWithDropout,
+    /// The statistics of each measured batch, differentiated through; no dropout. Depends on the size of the batches.
+    TrainBatch,
     /// As in a training step: batch statistics, dropout on.
     Train,
     /// No network was involved (theory, bookkeeping).
     None,
+}
+
+impl Mode {
+    /// The word in records and tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Eval => "eval",
+            Self::EvalWithDropout => "eval-with-dropout",
+            Self::FrozenFull => "frozen-full",
+            Self::FrozenFullWithDropout => "frozen-full-with-dropout",
+            Self::TrainBatch => "train-batch",
+            Self::Train => "train",
+            Self::None => "none",
+        }
+    }
 }
 
 /// A probe's answer: a value, or the reason why there is none.
@@ -168,6 +192,14 @@ mod tests {
         let scaled = Estimate::new(2.0, "1", interval).scaled(-2.0, "1");
         assert_eq!(scaled.interval(), (-6.0, -2.0));
         assert_eq!(scaled.value, -4.0);
+    }
+
+    #[test]
+    fn the_word_of_a_mode_is_the_one_in_records() {
+        let dropped = [Mode::EvalWithDropout, Mode::FrozenFullWithDropout, Mode::Train];
+        for mode in [Mode::Eval, Mode::FrozenFull, Mode::TrainBatch, Mode::None].into_iter().chain(dropped) {
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.word());
+        }
     }
 
     #[test]

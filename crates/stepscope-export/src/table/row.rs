@@ -1,6 +1,6 @@
 //! A measurement as a row: the one place where columns get their names and values.
 
-use stepscope_types::{Measurement, Mode, Reading, Step, Uncertainty};
+use stepscope_types::{Measurement, Reading, Step, Uncertainty};
 
 /// What can stand in a cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,11 +45,6 @@ pub(super) fn cells<'a>(run: &'a str, measurement: &'a Measurement) -> [(&'stati
         Some(Uncertainty::Residual(error)) => (Some("residual"), Some(error), None),
         Some(Uncertainty::Interval { level, .. }) => (Some("interval"), None, Some(level)),
     };
-    let mode = match m.mode {
-        Mode::Eval => "eval",
-        Mode::Train => "train",
-        Mode::None => "none",
-    };
     let text = |text| Cell::Text(Some(text));
     let count = |count| Cell::Integer(i64::try_from(count).ok());
     [
@@ -66,7 +61,7 @@ pub(super) fn cells<'a>(run: &'a str, measurement: &'a Measurement) -> [(&'stati
         ("unit", false, text(&m.unit)),
         ("n_examples", true, count(m.num_examples)),
         ("n_products", true, count(m.num_products)),
-        ("mode", false, text(mode)),
+        ("mode", false, text(m.mode.word())),
         ("unresolved", true, Cell::Text(m.unresolved.as_deref())),
         ("wall_seconds", true, Cell::Float(m.timing.map(|timing| timing.wall_seconds))),
         ("cost_seconds", true, Cell::Float(m.timing.and_then(|timing| timing.cost_seconds))),

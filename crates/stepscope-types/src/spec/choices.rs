@@ -12,11 +12,68 @@ use crate::LearningRate;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelKind {
+    /// One layer from pixels to classes: logistic regression.
+    Linear,
+    /// One layer over fixed random nonlinear features of the pixels, `hidden` of them (1024).
+    RandomFeatures,
     /// Fully connected layers of any widths.
     Mlp,
     /// Four 3x3 convolutions (32, 32, 64, 64), two max-pools, one dense layer of 128: the network of
     /// *The Break-Even Point* (`curvature`, section 2.5).
     SimpleCnn,
+    /// `simple-cnn` with `normalisation = "batch"`, as that paper calls it.
+    SimpleCnnBn,
+    /// Eight 3x3 convolutions of up to 512 channels, five max-pools and one dense layer; images of at least 32x32.
+    #[serde(rename = "vgg-11")]
+    Vgg11,
+    /// Residual network for small images: 3 stages (16, 32, 64 channels) of one block.
+    #[serde(rename = "resnet-8")]
+    ResNet8,
+    /// Residual network for small images: 3 stages (16, 32, 64 channels) of 3 blocks.
+    #[serde(rename = "resnet-20")]
+    ResNet20,
+    /// Residual network for small images: 3 stages (16, 32, 64 channels) of 5 blocks.
+    #[serde(rename = "resnet-32")]
+    ResNet32,
+    /// Residual network for small images: 3 stages (16, 32, 64 channels) of 9 blocks.
+    #[serde(rename = "resnet-56")]
+    ResNet56,
+    /// Residual network: 4 stages (64, 128, 256, 512 channels) of 2 blocks, without ImageNet's first pooling.
+    #[serde(rename = "resnet-18")]
+    ResNet18,
+    /// Inverted residuals over depthwise convolutions, with strides for small images.
+    #[serde(rename = "mobilenet-v2")]
+    MobileNetV2,
+    /// Small vision transformer: patches, 4 blocks of width 64 with 4 heads.
+    #[serde(rename = "vit")]
+    VisionTransformer,
+    /// Embedding of 128, one LSTM layer of 128, one dense layer; examples are rows of token numbers.
+    Lstm,
+}
+
+/// What is normalised between a layer and its nonlinearity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalisation {
+    /// Nothing.
+    None,
+    /// Every channel over the batch; running statistics in evaluation.
+    Batch,
+    /// Groups of channels of one example: 8 groups, or the most up to 8 that divide the channels. Examples stay
+    /// independent of each other.
+    Group,
+    /// All channels of one example together.
+    Layer,
+}
+
+/// Order of a residual block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResidualForm {
+    /// Convolution, normalisation, nonlinearity, convolution, normalisation, sum, nonlinearity (He et al. 2015).
+    Classic,
+    /// Normalisation, nonlinearity, convolution, twice, sum (He et al. 2016).
+    PreActivation,
 }
 
 /// The nonlinearities.
@@ -29,18 +86,30 @@ pub enum Activation {
     Tanh,
     /// x Φ(x), with the exact normal distribution function.
     Gelu,
+    /// x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, the common approximation of gelu.
+    GeluTanh,
+    /// x σ(x).
+    Silu,
+    /// σ(x) = 1 / (1 + e⁻ˣ).
+    Sigmoid,
     /// log(1 + eˣ).
     Softplus,
 }
 
-/// The laws of the initial weights; biases start at 0.
+/// The laws of the initial weights. Biases start at 0 unless the law says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Initializer {
     /// Uniform in ±√(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
     GlorotUniform,
+    /// Normal with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010).
+    GlorotNormal,
     /// Uniform in ±√(6 / fan_in), variance 2 / fan_in (He et al. 2015).
     HeUniform,
+    /// Normal with variance 2 / fan_in (He et al. 2015).
+    HeNormal,
+    /// Weights and biases uniform in ±1 / √fan_in: what PyTorch's dense and convolution layers start from.
+    PytorchDefault,
 }
 
 /// Floating-point numbers of weights and activations. Inner products of probes are always f64.

@@ -22,7 +22,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use checkpoint::CheckpointSpec;
-pub use choices::{Activation, Initializer, LearningRateSpec, ModelKind, Precision, Sampling};
+pub use choices::{
+    Activation, Initializer, LearningRateSpec, ModelKind, Normalisation, Precision, ResidualForm, Sampling,
+};
 pub use data::{AugmentSpec, DataSpec};
 pub use instruments::{Instrument, MeasureBudget, MeasurePreset, ParseBudgetError};
 pub use measure::MeasureSpec;
@@ -217,7 +219,7 @@ impl RunSpec {
             })
         };
         require(!self.name.trim().is_empty(), "name", || "got an empty name, expected some text".to_owned())?;
-        positive("model.init_scale", self.model.init_scale)?;
+        self.model.validate()?;
         no_fraction("train.duration", self.train.duration)?;
         positive("line_search.update_step_adaptation", self.line_search.update_step_adaptation)?;
         at_least("line_search.num_batches", self.line_search.num_batches, 2)?;
@@ -228,14 +230,10 @@ impl RunSpec {
         at_least("checkpoint.keep", self.checkpoint.keep, 2)?;
         at_least("measure.noise_batches", self.measure.noise_batches, 8)?;
         self.data.validate()?;
-        if let Some(hidden) = &self.model.hidden {
-            require(self.model.kind == ModelKind::Mlp, "model.hidden", || {
-                "widths apply to kind = \"mlp\" only: remove the key, or change model.kind".to_owned()
-            })?;
-            require(hidden.iter().all(|&width| (1..=1 << 20).contains(&width)), "model.hidden", || {
-                format!("got {hidden:?}, expected widths between 1 and 1048576")
-            })?;
-        }
+        let (words, rows) = (self.data.vocabulary, self.model.vocabulary);
+        require(self.model.kind != ModelKind::Lstm || rows >= words, "model.vocabulary", || {
+            format!("got {rows}, expected at least data.vocabulary, {words}: words beyond it would be read as one")
+        })?;
         Ok(())
     }
 }
@@ -269,6 +267,14 @@ mod tests {
         case("model.init_scale", |s| s.model.init_scale = f64::NAN);
         case("model.hidden", |s| s.model.hidden = Some(vec![0]));
         case("model.hidden", |s| (s.model.kind, s.model.hidden) = (ModelKind::SimpleCnn, Some(vec![8])));
+        case("model.hidden", |s| (s.model.kind, s.model.hidden) = (ModelKind::RandomFeatures, Some(vec![8, 8])));
+        case("model.dropout", |s| s.model.dropout = 1.0);
+        case("model.dropout", |s| s.model.dropout = f64::NAN);
+        case("model.vocabulary", |s| s.model.vocabulary = 0);
+        case("model.vocabulary", |s| (s.model.kind, s.model.vocabulary) = (ModelKind::Lstm, 10));
+        case("model.normalisation", |s| {
+            (s.model.kind, s.model.normalisation) = (ModelKind::Lstm, Some(Normalisation::Batch));
+        });
         case("train.duration", |s| s.train.duration = TrainingDuration::Fraction(0.5));
         case("line_search.num_batches", |s| s.line_search.num_batches = 1);
         case("line_search.update_step_adaptation", |s| s.line_search.update_step_adaptation = f64::INFINITY);

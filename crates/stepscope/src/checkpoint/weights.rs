@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `Linear` weight `[inputs, outputs]` | `weight` `[outputs, inputs]` |
 //! | `Conv2d` weight `[out, in, k, k]` | the same |
-//! | `BatchNorm` `gamma`, `beta`, `running_mean`, `running_var` | `weight`, `bias`, `running_mean`, `running_var` |
+//! | `BatchNorm`, `GroupNorm`, `LayerNorm` `gamma`, `beta` | `weight`, `bias` |
+//! | `BatchNorm` `running_mean`, `running_variance` | `running_mean`, `running_var` |
 //!
 //! Everything else keeps its name. The modules that load the files are written out in `docs/weights.md`.
 
@@ -174,8 +175,9 @@ impl ModuleVisitor for FindTwins {
         let (parent, field) = path.rsplit_once('.').map_or(("", path.as_str()), |(parent, field)| (parent, field));
         let owner = self.path.owner();
         let twin = match field {
-            "gamma" if owner.starts_with("BatchNorm") => "weight",
-            "beta" if owner.starts_with("BatchNorm") => "bias",
+            "gamma" if owner.ends_with("Norm") => "weight",
+            "beta" if owner.ends_with("Norm") => "bias",
+            "running_variance" => "running_var",
             other => other,
         };
         let name = if parent.is_empty() { twin.to_owned() } else { format!("{parent}.{twin}") };

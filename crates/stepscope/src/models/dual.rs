@@ -64,12 +64,47 @@ impl<const D: usize> From<Tensor<D>> for Dual<D> {
     }
 }
 
+/// Sizes of 1 are spread over the other's, in the tangent as in the value.
 impl<const D: usize> std::ops::Add for Dual<D> {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { value: self.value + other.value, tangent: add(self.tangent, other.tangent) }
+        let value = self.value + other.value;
+        let tangent = add(self.tangent, other.tangent).map(|tangent| spread(tangent, &value));
+        Self { value, tangent }
     }
+}
+
+impl<const D: usize> std::ops::Neg for Dual<D> {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        self.linear(Tensor::neg)
+    }
+}
+
+impl<const D: usize> std::ops::Sub for Dual<D> {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self + -other
+    }
+}
+
+/// Element by element; sizes of 1 are spread over the other's.
+impl<const D: usize> std::ops::Mul for Dual<D> {
+    type Output = Self;
+
+    fn mul(self, other: Self) -> Self {
+        let mut product = Self::bilinear(self, other, |a, b| a * b);
+        product.tangent = product.tangent.map(|tangent| spread(tangent, &product.value));
+        product
+    }
+}
+
+/// A tangent that is the same for all of what `value` was spread over.
+fn spread<const D: usize>(tangent: Tensor<D>, value: &Tensor<D>) -> Tensor<D> {
+    if tangent.dims() == value.dims() { tangent } else { tangent.expand(value.dims()) }
 }
 
 fn add<const D: usize>(a: Option<Tensor<D>>, b: Option<Tensor<D>>) -> Option<Tensor<D>> {

@@ -4,9 +4,13 @@ use burn::Tensor;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Device, Gradients, TensorData};
 
+use super::buffers::is_trainable;
 use super::{ParamTensors, Pass};
 
 /// Where every parameter of a network stands in one flat vector, in the order in which Burn visits the module.
+///
+/// Parameters that do not require gradients, such as running statistics, are [`buffers`](super::buffers) and not part of
+/// the vector.
 ///
 /// Vectors are f64 on the host whatever the network's precision and device: inner products of probes are then
 /// exact to f64 rounding and do not depend on the device. Narrowing to f32 happens where a vector enters the
@@ -144,6 +148,9 @@ struct Collect {
 
 impl ModuleVisitor for Collect {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !is_trainable(param) {
+            return;
+        }
         let value = param.val();
         self.home.get_or_insert_with(|| (value.device(), value.dtype()));
         let offset = self.entries.last().map_or(0, |last| last.offset + last.len);
@@ -165,6 +172,9 @@ struct Values {
 
 impl ModuleVisitor for Values {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !is_trainable(param) {
+            return;
+        }
         extend(&mut self.out, param.val());
     }
 }
@@ -176,6 +186,9 @@ struct TakeGradient<'a> {
 
 impl ModuleVisitor for TakeGradient<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !is_trainable(param) {
+            return;
+        }
         let value = param.val();
         match value.grad_remove(self.gradients) {
             Some(gradient) => extend(&mut self.out, gradient),

@@ -6,7 +6,12 @@ use burn::Tensor;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Gradients;
 
+use super::buffers::is_trainable;
+
 /// One flat tensor for each parameter of a network: a gradient, a velocity, a direction, an average.
+///
+/// [`buffers`](super::buffers) such as running statistics have none: they keep their values where a network is displaced
+/// or assigned to.
 ///
 /// Tensors are plain (they record nothing for a backward pass). Use [`ParamLayout`](super::ParamLayout) instead
 /// where a vector on the host in f64 is wanted.
@@ -81,6 +86,9 @@ struct Take<'a> {
 
 impl ModuleVisitor for Take<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !is_trainable(param) {
+            return;
+        }
         let value = param.val();
         let count = value.shape().num_elements();
         let taken = match &mut self.gradients {

@@ -1,29 +1,126 @@
-//! What a forward pass needs beside the weights: the direction in weight space that it follows.
+//! What a forward pass needs beside the weights: the direction it follows, and how layers that can be evaluated in more
+//! than one way are.
+
+use std::cell::RefCell;
 
 use burn::Tensor;
 use burn::module::Param;
+use stepscope_types::Mode;
+use thiserror::Error;
 
-use super::{Dual, ParamTensors};
+use super::{BatchStatistics, Dual, ParamTensors};
 
 /// The context of a forward pass.
 ///
 /// A layer asks it for its parameters with [`Pass::param`]. A pass of [`Pass::values`] hands out values, a pass
 /// along a direction of [`Pass::along`] hands out
 /// values with tangents, so one definition of a network serves both.
+///
+/// A forward pass never changes the network. What it learns on the way, the statistics of its batch and the faults of
+/// layers that cannot take part, stays here until it is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Pass {
     direction: Option<ParamTensors>,
+    normalisation: NormalisationMode,
+    dropout: DropoutMode,
+    first_example: u64,
+    found: RefCell<Found>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Found {
+    statistics: BatchStatistics,
+    fault: Option<PassFault>,
+}
+
+/// Where batch normalisation takes its mean and variance from (`curvature`, section 4.8).
+#[derive(Debug, Clone, Default)]
+pub enum NormalisationMode {
+    /// The running statistics of the network: deterministic, examples independent of each other.
+    #[default]
+    Eval,
+    /// The batch's own, differentiated through, as in a training step. A Hessian then depends on the size of the batch,
+    /// and per-example gradients do not exist.
+    TrainBatch,
+    /// Given, and held constant: those of the full data at these weights, from [`BatchStatistics::over`].
+    FrozenFull(BatchStatistics),
+    /// Given where they are known and the batch's own elsewhere: how [`BatchStatistics::over`] finds them a layer after
+    /// the other.
+    KnownOrBatch(BatchStatistics),
+}
+
+/// Whether features are dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DropoutMode {
+    /// Nothing is dropped.
+    #[default]
+    Off,
+    /// A mask that is a function of the seed, the layer, the example's place and the feature: the same at every
+    /// evaluation, as products of one Hessian need it.
+    FixedMask {
+        /// Another seed is another mask.
+        seed: u64,
+    },
+}
+
+/// Why a forward pass means less than it seems to.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PassFault {
+    /// A layer was reached that has no tangent rule.
+    #[error(
+        "the layer {layer} has no tangent rule, so products that need tangents would leave out what it does: use the \
+         layers of stepscope::models::layers in its place, or a product by differences"
+    )]
+    NoTangentRule {
+        /// The layer as it calls itself.
+        layer: String,
+    },
+    /// Frozen statistics were given, but not for this layer.
+    #[error(
+        "the frozen statistics hold nothing for a batch normalisation over {channels} channels: compute them with \
+         BatchStatistics::over on this very network"
+    )]
+    NoStatistics {
+        /// Channels of the layer.
+        channels: usize,
+    },
 }
 
 impl Pass {
-    /// A plain forward pass.
+    /// A plain forward pass: running statistics, no dropout.
     pub fn values() -> Self {
         Self::default()
     }
 
     /// A forward pass along `direction`: every parameter comes with its part as its tangent.
     pub fn along(direction: ParamTensors) -> Self {
-        Self { direction: Some(direction) }
+        Self { direction: Some(direction), ..Self::default() }
+    }
+
+    /// The pass of a training step: batch statistics, dropout by the mask of `dropout_seed`.
+    pub fn training(dropout_seed: u64) -> Self {
+        Self::values()
+            .with_normalisation(NormalisationMode::TrainBatch)
+            .with_dropout(DropoutMode::FixedMask { seed: dropout_seed })
+    }
+
+    /// The same pass with another source of statistics.
+    pub fn with_normalisation(mut self, normalisation: NormalisationMode) -> Self {
+        self.normalisation = normalisation;
+        self
+    }
+
+    /// The same pass with or without dropout.
+    pub fn with_dropout(mut self, dropout: DropoutMode) -> Self {
+        self.dropout = dropout;
+        self
+    }
+
+    /// The same pass for a micro-batch that begins at this example of the whole: its dropout masks are then those that
+    /// the whole would have had there.
+    pub fn with_first_example(mut self, first_example: u64) -> Self {
+        self.first_example = first_example;
+        self
     }
 
     /// The parameter, with its tangent if this pass follows a direction.
@@ -32,5 +129,67 @@ impl Pass {
         let part = self.direction.as_ref().and_then(|direction| direction.get(param.id));
         let tangent = part.map(|flat| flat.clone().reshape(value.shape()));
         Dual { value, tangent }
+    }
+
+    /// How the network is evaluated, in the word that is recorded with every value.
+    pub fn mode(&self) -> Mode {
+        let dropout = self.dropout != DropoutMode::Off;
+        match (&self.normalisation, dropout) {
+            (NormalisationMode::Eval, false) => Mode::Eval,
+            (NormalisationMode::Eval, true) => Mode::EvalWithDropout,
+            (NormalisationMode::TrainBatch | NormalisationMode::KnownOrBatch(_), false) => Mode::TrainBatch,
+            (NormalisationMode::TrainBatch | NormalisationMode::KnownOrBatch(_), true) => Mode::Train,
+            (NormalisationMode::FrozenFull(_), false) => Mode::FrozenFull,
+            (NormalisationMode::FrozenFull(_), true) => Mode::FrozenFullWithDropout,
+        }
+    }
+
+    /// Where statistics come from.
+    pub fn normalisation(&self) -> &NormalisationMode {
+        &self.normalisation
+    }
+
+    /// Whether features are dropped.
+    pub fn dropout(&self) -> DropoutMode {
+        self.dropout
+    }
+
+    /// Place of the first example of the batch in the whole.
+    pub fn first_example(&self) -> u64 {
+        self.first_example
+    }
+
+    /// Applies a layer that has no tangent rule.
+    ///
+    /// On a pass along a direction the layer is remembered, and [`Pass::fault`] names it: products then fail instead of
+    /// leaving out what it does.
+    pub fn without_rule<const D1: usize, const D2: usize>(
+        &self,
+        layer: &str,
+        x: Dual<D1>,
+        forward: impl FnOnce(Tensor<D1>) -> Tensor<D2>,
+    ) -> Dual<D2> {
+        if self.direction.is_some() {
+            self.report(PassFault::NoTangentRule { layer: layer.to_owned() });
+        }
+        Dual::constant(forward(x.value))
+    }
+
+    /// The first fault that a layer reported to this pass.
+    pub fn fault(&self) -> Option<PassFault> {
+        self.found.borrow().fault.clone()
+    }
+
+    /// The statistics of everything that went through this pass in a mode with batch statistics; empty otherwise.
+    pub fn statistics(&self) -> BatchStatistics {
+        self.found.borrow().statistics.clone()
+    }
+
+    pub(super) fn report(&self, fault: PassFault) {
+        self.found.borrow_mut().fault.get_or_insert(fault);
+    }
+
+    pub(super) fn collect(&self, layer: super::batch_statistics::LayerStatistics) {
+        self.found.borrow_mut().statistics.take_in(layer);
     }
 }

@@ -110,7 +110,7 @@ fn what_is_wrong_with_a_sweep_is_refused_as_in_a_single_run() {
         ),
         (
             "[sweep.grid]\nmodel.activation = [\"rleu\"]\n",
-            "s.toml:5: model.activation: got \"rleu\", expected one of \"relu\", \"tanh\", \"gelu\", \"softplus\": did you mean \"relu\"?",
+            "s.toml:5: model.activation: got \"rleu\", expected one of \"relu\", \"tanh\", \"gelu\", \"gelu-tanh\", \"silu\", \"sigmoid\", \"softplus\": did you mean \"relu\"?",
         ),
         (
             "[sweep.grid]\noptimizer.momentum = [0, inf]\n",
@@ -174,7 +174,7 @@ fn what_is_wrong_with_a_sweep_is_refused_as_in_a_single_run() {
         ),
         (
             "[model]\nhidden = [8]\n[sweep.grid]\nmodel.kind = [\"mlp\", \"simple-cnn\"]\n",
-            "s.toml:5: model.hidden: widths apply to kind = \"mlp\" only: remove the key, or change model.kind (in the run with model.kind = \"simple-cnn\")",
+            "s.toml:5: model.hidden: widths apply to kind = \"mlp\" and \"random-features\" only: remove the key, or change model.kind (in the run with model.kind = \"simple-cnn\")",
         ),
     ] {
         let error = read(sweep).err().unwrap_or_else(|| panic!("{sweep} was taken"));

@@ -9,7 +9,16 @@ use crate::checkpoint::{State, StateError, WeightState};
 use crate::control::average::{Ema, TwoPoint};
 use crate::measure::loss::{accuracy, binomial_error, loss};
 use crate::measure::{Evaluation, Measured, Objective};
-use crate::models::{Network, ParamLayout};
+use crate::models::{BatchStatistics, Dual, Network, ParamLayout};
+
+/// What averages are evaluated on, on the plain device.
+#[derive(Debug)]
+pub struct AverageExamples {
+    /// Where their loss and accuracy are measured.
+    pub test: Objective,
+    /// Training examples that running statistics are computed on anew: those of the last iterate are not the average's.
+    pub train: Objective,
+}
 
 /// EMA and two-point average over the last part of a run, with their gain on the test set.
 #[derive(Debug)]
@@ -18,17 +27,17 @@ pub(super) struct Averages {
     start: u64,
     earlier_at: u64,
     two_point: Option<TwoPoint>,
-    test: Objective,
+    examples: AverageExamples,
 }
 
 impl Averages {
-    pub(super) fn new(plan: &Plan, test: Objective) -> Self {
+    pub(super) fn new(plan: &Plan, examples: AverageExamples) -> Self {
         Self {
             ema: Ema::with_half_life(plan.ema_half_life),
             start: plan.average_start,
             earlier_at: plan.num_steps - plan.two_point_gap,
             two_point: None,
-            test,
+            examples,
         }
     }
 
@@ -45,11 +54,12 @@ impl Averages {
     /// Loss and accuracy of every average on the test set, and the gain in loss over the last iterate.
     pub(super) fn evaluate<N: Network>(&self, network: &N) -> Vec<Measured> {
         let last_network = network.valid();
-        let last = self.test.evaluate(&last_network);
+        let last = self.examples.test.evaluate(&last_network);
         let mut measured = Vec::new();
         let mut evaluate = |average: Option<N>, quantities: [&'static Quantity; 3]| {
             if let Some(average) = average {
-                measured.extend(report(&self.test.evaluate(&average), &last, quantities));
+                let average = self.with_own_statistics(average);
+                measured.extend(report(&self.examples.test.evaluate(&average), &last, quantities));
             }
         };
         let ema = [&quantity::EMA_TEST_LOSS, &quantity::EMA_TEST_ACCURACY, &quantity::EMA_LOSS_GAIN];
@@ -58,6 +68,19 @@ impl Averages {
         evaluate(self.ema.network(&last_network), ema);
         evaluate(self.two_point.as_ref().map(|average| average.network(&last_network)), two_point);
         measured
+    }
+}
+
+impl Averages {
+    /// The network with the running statistics of its own weights.
+    fn with_own_statistics<N: Network>(&self, network: N) -> N {
+        let batches: Vec<_> = self.examples.train.micro_batches().map(|(batch, _)| batch).collect();
+        let statistics = BatchStatistics::by_batches(batches.len(), |index, pass| {
+            if let Some(batch) = batches.get(index) {
+                network.logits(Dual::constant(batch.images.clone()), pass);
+            }
+        });
+        statistics.assign_to(network)
     }
 }
 

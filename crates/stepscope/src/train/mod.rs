@@ -12,6 +12,7 @@ mod run_loop;
 mod saved;
 mod schedule;
 
+pub use averaging::AverageExamples;
 pub use divergence::DivergenceWatch;
 pub use event::{Event, FanOut, MemorySink, RecordRef, Sink, SinkError, Snapshot};
 pub use interrupt::Interrupt;

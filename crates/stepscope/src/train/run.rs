@@ -6,6 +6,7 @@ use stepscope_spectral::random::RandomStream;
 use stepscope_types::{Manifest, ModelManifest, RunSpec, Seeds, Software};
 use thiserror::Error;
 
+use super::averaging::AverageExamples;
 use super::event::Sink;
 use super::interrupt::Interrupt;
 use super::plan::{Plan, PlanError};
@@ -14,9 +15,12 @@ use super::run_loop::{Outcome, ResumeFrom, ScheduledProbe, TrainError, TrainingL
 use crate::backend::{BURN_VERSION, Backend};
 use crate::checkpoint::{Checkpoint, CheckpointError, Retention, WeightsError, load_weights};
 use crate::control::{LearningRateSource, Sgd};
-use crate::data::{DataError, Dataset, Loader, SamplingError, WithReplacement, sampler};
+use crate::data::{DataError, Dataset, Loader, SamplingError, WithReplacement, probe_subset, sampler};
 use crate::measure::Objective;
-use crate::models::{Model, ModelError, ParamLayout};
+use crate::models::{Model, ModelError, ParamLayout, describe};
+
+/// Training examples from which an averaged network's running statistics are computed, at most.
+const STATISTICS_EXAMPLES: u64 = 2048;
 
 /// A run that could not start or not go on.
 #[derive(Debug, Error)]
@@ -126,7 +130,7 @@ impl<'a> Run<'a> {
             },
             data: self.dataset.manifest(),
             model: ModelManifest {
-                description: describe(self.spec, self.dataset),
+                description: describe(&self.spec.model, self.dataset.shape, self.dataset.num_classes),
                 num_params: ParamLayout::of(&self.network).num_params() as u64,
             },
             software: Software {
@@ -154,6 +158,11 @@ impl<'a> Run<'a> {
         probes.extend(extra.into_iter().map(|ScheduledProbe { probe, due }| ScheduledProbe { probe, due }));
 
         let batch_size = spec.train.batch_size;
+        let of_train = probe_subset(num_train, STATISTICS_EXAMPLES.min(num_train as u64), seeds.probe_seed())?;
+        let average_examples = spec.average.enabled.then(|| AverageExamples {
+            test: Objective::whole(&dataset.test, dataset.shape, &plain, dtype),
+            train: Objective::new(&dataset.train, dataset.shape, &of_train, &plain, dtype),
+        });
         let training_loop = TrainingLoop {
             dataset,
             device: backend.tracked(),
@@ -172,33 +181,11 @@ impl<'a> Run<'a> {
             learning_rate: LearningRateSource::new(spec, plan.line_search_every),
             probes,
             budget: spec.measure.chosen_budget(),
-            average_test: spec.average.enabled.then(|| Objective::whole(&dataset.test, dataset.shape, &plain, dtype)),
+            dropout_seed: seeds.data_seed(),
+            average_examples,
             resume,
             interrupt,
         };
         Ok(training_loop.run(network, sink)?)
     }
-}
-
-/// The network in a line: `mlp 64-128-64-10 relu`.
-fn describe(spec: &RunSpec, dataset: &Dataset) -> String {
-    use stepscope_types::spec::ModelKind;
-    let activation = word(&spec.model.activation);
-    match spec.model.kind {
-        ModelKind::Mlp => {
-            let inputs = dataset.shape.iter().product::<usize>() as u64;
-            let widths = [vec![inputs], spec.model.hidden_widths(), vec![dataset.num_classes as u64]].concat();
-            let widths: Vec<String> = widths.iter().map(u64::to_string).collect();
-            format!("mlp {} {activation}", widths.join("-"))
-        }
-        ModelKind::SimpleCnn => {
-            let [channels, rows, columns] = dataset.shape;
-            format!("simple-cnn {channels}x{rows}x{columns}-{} {activation}", dataset.num_classes)
-        }
-    }
-}
-
-/// The word that a specification uses for a choice.
-fn word<T: serde::Serialize>(choice: &T) -> String {
-    serde_json::to_value(choice).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{DType, Device};
+use stepscope_spectral::random::RandomStream;
 use stepscope_types::quantity;
 use stepscope_types::spec::MeasureBudget;
 use stepscope_types::{Estimate, Measurement, Mode, Reading, Step, StopReason, Timing, Uncertainty};
 use thiserror::Error;
 
-use super::averaging::Averages;
+use super::averaging::{AverageExamples, Averages};
 use super::budget::Budget;
 use super::divergence::DivergenceWatch;
 use super::event::{Event, Sink, SinkError, Snapshot};
@@ -21,7 +22,7 @@ use crate::control::{LearningRateSource, Line, Sgd};
 use crate::data::{Batch, Dataset, Loader, Sampler};
 use crate::measure::objective::{mean_loss, scalar};
 use crate::measure::{Cost, Measured, Objective, Probe, ProbeError, ProbePoint, SharedReadings};
-use crate::models::{Network, ParamLayout, ParamTensors, Pass};
+use crate::models::{DropoutMode, InMode, Network, NormalisationMode, ParamLayout, ParamTensors, Pass};
 
 /// A probe with the steps at which it measures.
 pub struct ScheduledProbe<'p, N> {
@@ -53,8 +54,10 @@ pub struct TrainingLoop<'p, N> {
     pub probes: Vec<ScheduledProbe<'p, N>>,
     /// What all readings together may cost, as a share of the training; `None` for no limit.
     pub budget: Option<MeasureBudget>,
-    /// The examples on which averages are evaluated, on the plain device; `None` for no averages.
-    pub average_test: Option<Objective>,
+    /// Where every step's dropout masks come from.
+    pub dropout_seed: u64,
+    /// The examples on which averages are evaluated; `None` for no averages.
+    pub average_examples: Option<AverageExamples>,
     /// Where to go on; `None` to begin.
     pub resume: Option<ResumeFrom>,
     /// The handle that asks the run to stop.
@@ -159,7 +162,7 @@ impl<N: Network> TrainingLoop<'_, N> {
             step: Step(0),
             last_learning_rate: None,
             watch: DivergenceWatch::new(),
-            averages: self.average_test.take().map(|test| Averages::new(&self.plan, test)),
+            averages: self.average_examples.take().map(|examples| Averages::new(&self.plan, examples)),
             budget: Budget::new(self.budget, self.plan.num_steps, Cost::gradients(self.plan.batch_size as usize)),
             clock: Clock { started: Instant::now(), earlier_seconds: 0.0 },
         };
@@ -185,7 +188,9 @@ impl<N: Network> TrainingLoop<'_, N> {
     ) -> Result<(N, Option<StopReason>), TrainError> {
         let step = now.step;
         let batch = self.loader.next_batch(&self.device, self.dtype);
-        let loss = mean_loss(&network, &batch, &Pass::values()).value;
+        // A function of the step alone, so that a run that is resumed drops what it would have dropped.
+        let pass = Pass::training(RandomStream::new(self.dropout_seed, step.0).next_word());
+        let loss = mean_loss(&network, &batch, &pass).value;
         let batch_loss = scalar(&loss);
         let stop = now.watch.observe(step, batch_loss, self.learning_rate.current());
         if stop.is_some() {
@@ -205,7 +210,7 @@ impl<N: Network> TrainingLoop<'_, N> {
         for measured in measured {
             sink.receive(&Event::Measured(self.measurement(step, measured, now.clock.now(None))))?;
         }
-        let network = self.optimizer.step(network, learning_rate);
+        let network = pass.statistics().absorb_into(self.optimizer.step(network, learning_rate));
         let changed = now.last_learning_rate.replace(learning_rate) != Some(learning_rate);
         // The last one too, so that a curve has both ends.
         let changed = changed || step.0 + 1 == self.plan.num_steps;
@@ -369,7 +374,11 @@ struct HeldOutLine<'a, N> {
 
 impl<N: Network> Line for HeldOutLine<'_, N> {
     fn losses(&mut self, positions: [f64; 3], num_batches: usize) -> Vec<[f64; 3]> {
-        let networks = positions.map(|s| self.direction.displace(self.network.valid(), -s));
+        // On each batch's own statistics, as in the step: the running ones belong to where the step starts.
+        let networks = positions.map(|s| {
+            let displaced = self.direction.displace(self.network.valid(), -s);
+            InMode::new(displaced, NormalisationMode::TrainBatch, DropoutMode::Off)
+        });
         (0..num_batches)
             .map(|_| {
                 let indices = self.sampler.next_batch();

@@ -78,7 +78,7 @@ impl MeasuredLearningRate {
         let reading = match minimum {
             Ok(minimum) => {
                 let error = Uncertainty::StandardError(minimum.standard_error);
-                Estimate::new(minimum.position, quantity::LINE_MINIMUM.unit, error).in_mode(Mode::Eval).into()
+                Estimate::new(minimum.position, quantity::LINE_MINIMUM.unit, error).in_mode(Mode::TrainBatch).into()
             }
             Err(reason) => Reading::Unresolved { reason, num_examples: 0 },
         };

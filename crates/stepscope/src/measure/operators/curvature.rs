@@ -11,7 +11,7 @@ use super::objective::{Objective, accumulate};
 use super::sampled::Draws;
 use super::vector::{dot, norm};
 use crate::data::Batch;
-use crate::models::{ParamLayout, Pass};
+use crate::models::{ParamLayout, Pass, PassFault};
 
 /// Which matrix of second derivatives or gradient moments, of the mean loss L = (1/n) Σ ℓ_i with outputs z_i.
 ///
@@ -303,7 +303,13 @@ impl<'a, N: BatchLoss<B>, B> CurvatureOperator<'a, N, B> {
     fn parts_along(&self, direction: &Direction<N>, batch: &B, len: usize) -> Result<Option<Parts>, ProductError> {
         match direction {
             Direction::Exact(pass) => {
-                Ok(self.network.loss_along(batch, pass).map(|loss| loss.parts(len)).transpose()?)
+                let loss = self.network.loss_along(batch, pass);
+                match pass.fault() {
+                    None => Ok(loss.map(|loss| loss.parts(len)).transpose()?),
+                    // Differences need no tangent rules, and do for every matrix but the exact Hessian.
+                    Some(PassFault::NoTangentRule { .. }) if self.curvature != Curvature::Hessian => Ok(None),
+                    Some(fault) => Err(fault.into()),
+                }
             }
             Direction::Sides { plus, minus, inverse_width } => {
                 let [plus, minus] = [plus, minus].map(|side| side.loss(batch).parts(len));

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::curvature::Curvature;
+use crate::models::PassFault;
 
 /// A loss that does not fit its examples.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -71,6 +72,9 @@ pub enum ProductError {
     /// The loss of a batch is not usable.
     #[error(transparent)]
     Loss(#[from] LossError),
+    /// A layer could not take part in the forward pass as it should.
+    #[error(transparent)]
+    Layer(#[from] PassFault),
     /// Nothing in the network carried the tangent: none of its layers asks the pass for its parameters.
     #[error(
         "no layer of the network carries a tangent, so it has no exact Hessian product: write its forward pass with \

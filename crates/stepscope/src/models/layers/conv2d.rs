@@ -8,33 +8,49 @@ use crate::backend::conv2d;
 use crate::models::init::WeightInit;
 use crate::models::{Dual, Pass};
 
-/// Cross-correlation of x `[batch, in, rows, columns]` with W `[out, in, k, k]`, plus b `[out]`.
+/// Cross-correlation of x `[batch, in, rows, columns]` with W `[out, in / groups, k, k]`, plus b `[out]`.
 ///
 /// Tangent: ẏ = conv(ẋ, W) + conv(x, Ẇ) + ḃ.
 #[derive(Module, Debug)]
 pub struct Conv2d {
-    /// W, `[out_channels, in_channels, kernel, kernel]`.
+    /// W, `[out_channels, in_channels / groups, kernel, kernel]`.
     pub weight: Param<Tensor<4>>,
-    /// b, `[out_channels]`.
-    pub bias: Param<Tensor<1>>,
+    /// b, `[out_channels]`; none where a normalisation follows that would take it out again.
+    pub bias: Option<Param<Tensor<1>>>,
     stride: usize,
     padding: usize,
+    groups: usize,
 }
 
 impl Conv2d {
-    /// A layer with weights drawn from `init`, zero bias, stride 1 and no padding.
-    pub fn new([in_channels, out_channels]: [usize; 2], kernel: usize, init: &mut WeightInit) -> Self {
+    /// A layer with weights drawn from `init`, stride 1 and no padding.
+    pub fn new(channels: [usize; 2], kernel: usize, init: &mut WeightInit) -> Self {
+        Self::grouped(channels, kernel, 1, init)
+    }
+
+    /// A layer whose channels are split into that many groups, in and out, each with a kernel of its own; as many groups as
+    /// channels is a depthwise convolution. `groups` divides both numbers of channels.
+    pub fn grouped(
+        [in_channels, out_channels]: [usize; 2],
+        kernel: usize,
+        groups: usize,
+        init: &mut WeightInit,
+    ) -> Self {
         let receptive_field = kernel * kernel;
+        let (fan_in, fan_out) = (in_channels / groups * receptive_field, out_channels / groups * receptive_field);
         Self {
-            weight: init.weight(
-                [out_channels, in_channels, kernel, kernel],
-                in_channels * receptive_field,
-                out_channels * receptive_field,
-            ),
-            bias: init.zeros([out_channels]),
+            weight: init.weight([out_channels, in_channels / groups, kernel, kernel], fan_in, fan_out),
+            bias: Some(init.bias([out_channels], fan_in)),
             stride: 1,
             padding: 0,
+            groups,
         }
+    }
+
+    /// The layer without b.
+    pub fn without_bias(mut self) -> Self {
+        self.bias = None;
+        self
     }
 
     /// Rows and columns of zeros on every side.
@@ -52,13 +68,22 @@ impl Conv2d {
     /// The layer applied to `x` of shape `[batch, in_channels, rows, columns]`.
     pub fn forward(&self, x: Dual<4>, pass: &Pass) -> Dual<4> {
         let convolve = |x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>| {
-            let options = ConvOptions::new([self.stride, self.stride], [self.padding, self.padding], [1, 1], 1);
+            let options =
+                ConvOptions::new([self.stride, self.stride], [self.padding, self.padding], [1, 1], self.groups);
             conv2d(x, weight, bias, options)
         };
-        let (weight, bias) = (pass.param(&self.weight), pass.param(&self.bias));
-        let value = convolve(x.value.clone(), weight.value.clone(), Some(bias.value));
+        let weight = pass.param(&self.weight);
+        let (bias, bias_tangent) = match self.bias.as_ref().map(|bias| pass.param(bias)) {
+            Some(bias) => (Some(bias.value), bias.tangent),
+            None => (None, None),
+        };
+        let value = convolve(x.value.clone(), weight.value.clone(), bias);
         // The bias's tangent rides along with the weight's, as the bias does with the weight.
-        let from_weight = weight.tangent.map(|tangent| convolve(x.value, tangent, bias.tangent));
+        let from_weight = match (weight.tangent, bias_tangent) {
+            (Some(weight), bias) => Some(convolve(x.value, weight, bias)),
+            (None, Some(bias)) => Some(bias.reshape([1, -1, 1, 1]).expand(value.dims())),
+            (None, None) => None,
+        };
         let from_input = x.tangent.map(|tangent| convolve(tangent, weight.value, None));
         let tangent = match (from_weight, from_input) {
             (Some(a), Some(b)) => Some(a + b),

@@ -18,26 +18,27 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A layer with weights drawn from `init` and zero bias.
+    /// A layer with weights drawn from `init`.
     pub fn new(inputs: usize, outputs: usize, init: &mut WeightInit) -> Self {
-        Self { weight: init.weight([inputs, outputs], inputs, outputs), bias: init.zeros([outputs]) }
+        Self { weight: init.weight([inputs, outputs], inputs, outputs), bias: init.bias([outputs], inputs) }
     }
 
     /// The layer applied to `x` of shape `[batch, inputs]`.
     pub fn forward(&self, x: Dual<2>, pass: &Pass) -> Dual<2> {
         let product = Dual::bilinear(x, pass.param(&self.weight), Tensor::matmul);
-        product.plus_broadcast(pass.param(&self.bias).linear(Tensor::unsqueeze))
+        product + pass.param(&self.bias).linear(Tensor::unsqueeze)
     }
-}
 
-impl Dual<2> {
-    /// Adds a row to every row; a tangent of the row alone is spread over the batch.
-    fn plus_broadcast(self, row: Dual<2>) -> Self {
-        let tangent = match (self.tangent, row.tangent) {
-            (Some(a), Some(b)) => Some(a + b),
-            (None, Some(b)) => Some(b.expand(self.value.shape())),
-            (a, None) => a,
-        };
-        Self { value: self.value + row.value, tangent }
+    /// The layer applied to every token of `x`, `[batch, tokens, inputs]`.
+    pub fn forward_tokens(&self, x: Dual<3>, pass: &Pass) -> Dual<3> {
+        let [batch, tokens, inputs] = x.value.dims();
+        let rows = self.forward(x.linear(|x| x.reshape([batch * tokens, inputs])), pass);
+        let outputs = rows.value.dims()[1];
+        rows.linear(|y| y.reshape([batch, tokens, outputs]))
+    }
+
+    /// The layer with weights that are not trained: buffers, and not parameters, of the network.
+    pub fn frozen(self) -> Self {
+        Self { weight: self.weight.set_require_grad(false), bias: self.bias.set_require_grad(false) }
     }
 }

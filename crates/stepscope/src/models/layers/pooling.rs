@@ -28,3 +28,9 @@ pub fn avg_pool2d(x: Dual<4>, size: usize) -> Dual<4> {
     let options = AvgPoolOptions::new([size, size]);
     x.linear(|x| module::avg_pool2d(x, options.clone()))
 }
+
+/// The mean of every channel over all rows and columns, `[batch, channels]`.
+pub fn global_avg_pool2d(x: Dual<4>) -> Dual<2> {
+    let [batch, channels, rows, columns] = x.value.dims();
+    x.linear(|x| x.reshape([batch, channels, rows * columns]).mean_dim(2).reshape([batch, channels]))
+}
