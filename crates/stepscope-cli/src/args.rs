@@ -4,6 +4,7 @@ mod measure;
 mod predict;
 mod sweep;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Predict(Box<PredictArguments>),
     /// Write one self-contained page about one or more runs
     Report(ReportArguments),
+    /// Show the page of runs live while they train, in a browser or in the terminal
+    Watch(WatchArguments),
     /// List the data sets, or download one
     Data {
         #[command(subcommand)]
@@ -131,6 +134,23 @@ pub(crate) struct ReportArguments {
     /// The page to write [default: report.html in the first folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArguments {
+    /// Folders of runs, or folders that hold such folders; they may appear later
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// Port of the page [default: 7117, or any free one]
+    #[arg(long, value_name = "N", conflicts_with = "terminal")]
+    pub(crate) port: Option<u16>,
+    /// Offer the page beyond this machine, on this address; whoever opens it needs the token in the printed address. A
+    /// token of your own, the same after a restart, is taken from the variable STEPSCOPE_WATCH_TOKEN
+    #[arg(long, value_name = "ADDR", conflicts_with = "terminal")]
+    pub(crate) listen: Option<IpAddr>,
+    /// Show curves and readings in the terminal instead
+    #[arg(long)]
+    pub(crate) terminal: bool,
 }
 
 #[derive(Debug, Subcommand)]

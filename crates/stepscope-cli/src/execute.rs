@@ -7,11 +7,12 @@ use stepscope::checkpoint::spec_hash;
 use stepscope::data::Dataset;
 use stepscope::models::Model;
 use stepscope::record::{RecordError, ResumePoint, RunFolder, RunLock, RunSink};
-use stepscope::train::{FanOut, Outcome, Run, RunError, ScheduledProbe, TrainError};
+use stepscope::train::{FanOut, Outcome, Run, RunError, ScheduledProbe, Sink, TrainError};
 use stepscope::types::{Manifest, Record, RunSpec};
 
+use crate::args::Format;
 use crate::failure::Failure;
-use crate::progress::ProgressSink;
+use crate::progress::{EventLines, ProgressSink};
 use crate::signals::Signals;
 
 /// Loads the data of a specification.
@@ -21,14 +22,14 @@ pub(crate) fn load(spec: &RunSpec) -> Result<Dataset, Failure> {
 
 /// Trains `spec` on `dataset` into `folder`, with the probes of the specification and `extra` ones.
 ///
-/// Everything that can be wrong with the input is found before the folder is touched.
+/// With [`Format::Json`] every record is also printed as it is made. Everything that can be wrong with the input is found before the folder is touched.
 pub(crate) fn execute(
     spec: &RunSpec,
     dataset: &Dataset,
     folder: &Path,
     force: bool,
     extra: Vec<ScheduledProbe<'_, Model>>,
-    signals: &Signals,
+    (signals, format): (&Signals, Format),
 ) -> Result<(Manifest, Outcome<Model>), Failure> {
     let prepared = Run::prepare(spec, dataset).map_err(Failure::bad_input)?.interrupted_by(signals.interrupt.clone());
     let manifest = prepared.manifest(unix_seconds());
@@ -40,7 +41,7 @@ pub(crate) fn execute(
     let records = start().map_err(Failure::of_folder)?;
     let checkpoints = spec.checkpoint.enabled;
     let checkpoints = checkpoints.then(|| run_folder.checkpoint_writer(prepared.retention(), spec_hash(spec)));
-    let outcome = train(prepared, spec, extra, RunSink::new(records, checkpoints), &run_folder, signals)?;
+    let outcome = train(prepared, spec, extra, RunSink::new(records, checkpoints), &run_folder, (signals, format))?;
     Ok((manifest, outcome))
 }
 
@@ -50,7 +51,7 @@ pub(crate) fn go_on(
     dataset: &Dataset,
     folder: &RunFolder,
     point: &ResumePoint,
-    signals: &Signals,
+    (signals, format): (&Signals, Format),
 ) -> Result<Outcome<Model>, Failure> {
     let mut prepared =
         Run::prepare(spec, dataset).map_err(Failure::bad_input)?.interrupted_by(signals.interrupt.clone());
@@ -62,7 +63,7 @@ pub(crate) fn go_on(
     let records = folder.reopen_records(point.records()).map_err(Failure::of_folder)?;
     let checkpoints = spec.checkpoint.enabled;
     let checkpoints = checkpoints.then(|| folder.checkpoint_writer(prepared.retention(), spec_hash(spec)));
-    train(prepared, spec, Vec::new(), RunSink::new(records, checkpoints), folder, signals)
+    train(prepared, spec, Vec::new(), RunSink::new(records, checkpoints), folder, (signals, format))
 }
 
 fn train(
@@ -71,10 +72,15 @@ fn train(
     extra: Vec<ScheduledProbe<'_, Model>>,
     mut sink: RunSink,
     folder: &RunFolder,
-    signals: &Signals,
+    (signals, format): (&Signals, Format),
 ) -> Result<Outcome<Model>, Failure> {
     let mut progress = ProgressSink::new(&spec.name, spec.optimizer.momentum.get());
-    let outcome = prepared.train(extra, &mut FanOut(vec![&mut sink, &mut progress]));
+    let mut lines = EventLines::default();
+    let mut sinks: Vec<&mut dyn Sink> = vec![&mut sink, &mut progress];
+    if format == Format::Json {
+        sinks.push(&mut lines);
+    }
+    let outcome = prepared.train(extra, &mut FanOut(sinks));
     drop(progress);
     match outcome {
         Ok(outcome) => Ok(outcome),

@@ -89,6 +89,17 @@ fn train_writes_a_run_folder_that_report_reads() {
 }
 
 #[test]
+fn json_prints_every_record_as_it_is_made_and_a_summary_last() {
+    let case = case();
+    let answer = case.run(&["train", "spec.toml", "--format", "json", "--out", "out"]);
+    let mut lines: Vec<&str> = answer.stdout.lines().collect();
+    let last: serde_json::Value = serde_json::from_str(lines.pop().unwrap()).unwrap();
+    assert_eq!((&last["record"], &last["outcome"]), (&"summary".into(), &"finished".into()));
+    let records = fs::read_to_string(case.path("out/metrics.jsonl")).unwrap();
+    assert_eq!(lines, records.lines().collect::<Vec<_>>());
+}
+
+#[test]
 fn two_processes_with_one_spec_write_the_same_records_apart_from_times() {
     let case = case();
     let text = |out: &str| -> Vec<String> {
@@ -199,14 +210,25 @@ fn a_full_disk_ends_the_run_with_status_1_and_keeps_what_was_recorded() {
     // A limit on the size of files stands in for the disk: 4 blocks of 1024 bytes. The signal is ignored so that writing fails as on a
     // full disk.
     let program = assert_cmd::cargo::cargo_bin("stepscope");
-    let script = format!("trap '' XFSZ; ulimit -f 4; exec {} train spec.toml --out out", program.display());
-    let output = std::process::Command::new("bash").args(["-c", &script]).current_dir(&case.folder).output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let full = |out: &str, more: &str| {
+        let train = format!("train spec.toml --out {out} {more}");
+        let script = format!("trap '' XFSZ; ulimit -f 4; exec {} {train}", program.display());
+        let output =
+            std::process::Command::new("bash").args(["-c", &script]).current_dir(&case.folder).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        stderr
+    };
+    let stderr = full("out", "--set checkpoint.enabled=false");
     assert!(stderr.contains("metrics.jsonl") && stderr.contains("free some space"), "{stderr}");
     let records = records(&case.path("out"));
     assert!(records.len() > 5, "{} records", records.len());
     assert_eq!(case.run(&["report", "out", "--out", "page.html"]).status, 0);
+    // With checkpoints either file may be the first that finds no room; once there is some the run goes on.
+    let stderr = full("saving", "");
+    assert!(stderr.contains("saving/") && stderr.contains("space"), "{stderr}");
+    assert_eq!(case.run(&["resume", "saving"]).status, 0);
+    assert_eq!(self::records(&case.path("saving")).last().unwrap()["reason"], "finished");
 }
 
 #[test]

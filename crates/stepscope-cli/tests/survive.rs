@@ -335,7 +335,7 @@ fn a_second_process_on_one_folder_is_refused_and_told_who_is_there() {
     while !case.path("out/run.json").exists() && begin.elapsed() < Duration::from_secs(30) {
         std::thread::sleep(Duration::from_millis(5));
     }
-    for arguments in [vec!["resume", "out"], [&long[..], &["--force"]].concat()] {
+    for arguments in [vec!["resume", "out"], long.to_vec(), [&long[..], &["--force"]].concat()] {
         let second = case.run(&arguments);
         assert_eq!(second.status, 75, "{}", second.stderr);
         let holder = format!("out: is being written by process {}", first.id());

@@ -16,6 +16,7 @@ function significant(value) {
 }
 
 function withError(value, error) {
+  if (error <= 1e-6 * Math.abs(value)) return significant(value);
   const exponent = exponentOf(Math.max(Math.abs(value), error), 3);
   const scale = isPlain(exponent) ? 1 : 10 ** exponent;
   const decimals = Math.min(6, decimalsFor(exponentOf(error / scale, 2), 2));
@@ -23,14 +24,14 @@ function withError(value, error) {
   return scale === 1 ? text : `(${text})e${exponent}`;
 }
 
-/** A value with the ends of its error: ± where they are as far below as above. */
-function reading(panel, value, low, high) {
+/** A value with the ends of its error: ± where they are as far below as above, unless they are ends of an interval. */
+function reading(panel, value, low, high, isInterval = false) {
   const factor = panel.percent ? 100 : 1;
   const one = panel.percent ? (number) => (100 * number).toFixed(1) : significant;
   const suffix = panel.percent ? " %" : panel.suffix;
   if (low == null || high == null) return one(value) + suffix;
   const error = (high - low) / 2;
-  if (Math.abs(high + low - 2 * value) > 1e-3 * (high - low)) return `${one(value)} (${one(low)} to ${one(high)})${suffix}`;
+  if (isInterval || Math.abs(high + low - 2 * value) > 1e-3 * (high - low)) return `${one(value)} (${one(low)} to ${one(high)})${suffix}`;
   if (panel.percent) return `${one(value)} ± ${(factor * error).toFixed(1)}${suffix}`;
   return withError(value, error) + suffix;
 }

@@ -1,146 +1,135 @@
-// A panel: the curves of one quantity, drawn by uPlot, with errors, markers, limits and a readout.
+// A panel: the curves of one quantity with errors, markers, limits and a readout.
 
-const NUM_LOOKS = 8;
-const NUM_SHAPES = 6;
+/** More curves than this are read one at a time, the one nearest to the cursor. */
+const MOST_READINGS = 12;
 
-/** The outline of a marker around a point, as lists of corners; a circle has none. */
-const CORNERS = [
-  null,
-  [[-1, -1], [1, -1], [1, 1], [-1, 1]],
-  [[0, -1.25], [1.15, 0.85], [-1.15, 0.85]],
-  [[0, -1.35], [1.35, 0], [0, 1.35], [-1.35, 0]],
-  [[0, 1.25], [1.15, -0.85], [-1.15, -0.85]],
-  [[-0.4, -1.3], [0.4, -1.3], [0.4, -0.4], [1.3, -0.4], [1.3, 0.4], [0.4, 0.4], [0.4, 1.3], [-0.4, 1.3], [-0.4, 0.4], [-1.3, 0.4], [-1.3, -0.4], [-0.4, -0.4]],
-];
-
-/** An element with attributes and children; text goes in as text. */
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value !== null) made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
-
-function toggleButton(text, pressed, title, act) {
-  const button = element("button", { type: "button", class: "tool", "aria-pressed": String(pressed), title }, text);
-  button.addEventListener("click", () => {
-    const now = button.getAttribute("aria-pressed") !== "true";
-    button.setAttribute("aria-pressed", String(now));
-    act(now);
-  });
-  return button;
-}
-
-/** Line and marker of a run, as in the panels. */
-function swatch(run) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  const shape = (tag, attributes) => {
-    const made = document.createElementNS(space, tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    svg.append(made);
-  };
-  svg.setAttribute("width", 30);
-  svg.setAttribute("height", 12);
-  shape("path", { class: "line", d: "M0 6H30", "stroke-dasharray": run.prediction ? "5 3.5" : "none" });
-  const corners = CORNERS[run.look % NUM_SHAPES];
-  if (!run.prediction && corners) {
-    shape("polygon", { class: "mark", points: corners.map(([x, y]) => `${15 + 4 * x},${6 + 4 * y}`).join(" ") });
-  } else if (!run.prediction) {
-    shape("circle", { class: "mark", cx: 15, cy: 6, r: 4.3 });
-  }
-  return svg;
-}
-
-const swatchClasses = (run) => ["swatch", `look-${run.look % NUM_LOOKS}`, run.prediction ? "predicted" : "measured"];
-
-function swatchElement(run) {
-  const span = element("span", { class: swatchClasses(run).join(" "), "aria-hidden": "true" });
-  span.append(swatch(run));
-  return span;
-}
-
-/** Position of the entry of an ascending list that is nearest to a value. */
-function nearest(list, value) {
-  let [low, high] = [0, list.length - 1];
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (list[middle] < value) low = middle;
-    else high = middle;
-  }
-  return value - list[low] < list[high] - value ? low : high;
-}
+/** What a name is told apart by, also when the page is brought up to date. */
+const keyOf = (run) => `${run.look}:${run.role}:${run.name}`;
 
 class Panel {
-  constructor(data, spec, page) {
-    this.data = data;
-    this.spec = spec;
+  constructor(page, spec) {
     this.page = page;
-    this.logX = false;
+    this.hidden = new Set();
     this.logY = spec.log_y;
+    this.whole = false;
     this.drawn = 0;
-    this.curves = spec.curves.map((curve) => ({ ...curve, look: data.runs[curve.run], shown: true }));
-    // Predictions last: they lie on top of what they predict.
-    this.curves.sort((a, b) => a.look.prediction - b.look.prediction);
-    this.build();
+    this.build(spec);
+    this.take(spec);
   }
 
-  build() {
-    const { spec } = this;
-    this.reset = element("button", { type: "button", class: "tool", disabled: "", title: "Show everything again (double click, Escape)", onclick: () => this.page.zoom(null) }, "reset");
-    const tools = element("div", { class: "tools" },
-      toggleButton("log y", this.logY, "Logarithmic vertical axis", (on) => { this.logY = on; this.draw(); }),
-      toggleButton("log x", this.logX, "Logarithmic horizontal axis; step 0 has no place on it", (on) => { this.logX = on; this.draw(); }),
-      this.reset);
-    const title = element("h3", {}, spec.title, " ", element("small", {}, spec.unit));
+  /** Takes in the curves of the page's data: at first, and whenever a live page has new ones. */
+  take(spec) {
+    const { runs, axes } = this.page.data;
+    this.spec = spec;
+    this.curves = spec.curves.map((curve) => {
+      const look = runs[curve.run];
+      const name = curve.number == null ? look.name : `${look.name}, ${curve.number}`;
+      const errors = curve.low ? { low: curve.low, high: curve.high } : null;
+      return { ...curve, errors, look, name, key: `${keyOf(look)}:${curve.number ?? ""}`, steps: axes[curve.axis], meanSteps: curve.means && axes[curve.means.axis] };
+    });
+    // Predictions last: they lie on top of what they predict.
+    this.curves.sort((a, b) => isPrediction(a.look) - isPrediction(b.look));
+    this.stale = true;
+    this.list();
+  }
+
+  build(spec) {
+    this.note = element("button", { type: "button", class: "tool", hidden: "", onclick: () => this.showWhole(!this.whole) });
+    this.tools = element("div", { class: "tools" }, this.note,
+      toggleButton("log y", this.logY, "Logarithmic vertical axis", (on) => { this.logY = on; this.draw(); }));
     this.plot = element("div", { class: "plot", tabindex: "0", role: "group", "aria-label": `${spec.title}: chart. Arrow keys move the cursor, Escape resets the zoom.`, onkeydown: (event) => this.key(event) });
     this.where = element("div", { class: "where" });
-    this.curves.forEach((curve) => { curve.button = this.legend(curve); });
-    const listed = this.curves.toSorted((a, b) => a.run - b.run).map((curve) => curve.button);
-    const limits = this.spec.limits.map((limit) => element("div", { class: "curve limit" }, element("span", { class: "swatch" }), element("span", {}, limit.label)));
-    const readout = element("div", { class: "readout" }, this.where, element("div", { class: "curves" }, ...listed, ...limits));
-    this.root = element("figure", { class: spec.name === "train/loss" ? "panel wide" : "panel" },
-      element("header", {}, title, tools, element("p", {}, spec.description)), this.plot, readout);
+    this.legend = element("div", { class: "curves" });
+    this.aside = element("div", { class: "aside" });
+    const header = element("header", {}, element("h3", {}, spec.title, " ", element("small", {}, spec.unit)), this.tools, element("p", {}, spec.description));
+    this.root = element("figure", { class: spec.wide ? "panel wide" : "panel", "data-name": spec.name }, header, this.plot,
+      element("div", { class: "readout" }, this.where, this.legend, this.aside));
   }
 
-  legend(curve) {
-    curve.text = element("span", { class: "value" });
-    return element("button", { type: "button", class: "curve", "aria-pressed": "true", title: `Show or hide: ${curve.look.name}`, onclick: () => this.show(curve, !curve.shown) },
-      swatchElement(curve.look), element("span", { class: "name" }, curve.look.name), curve.text);
+  /** The curves that have a place in the list, in the order of the runs. */
+  listed() {
+    const other = this.page.pooling ? "member" : "pool";
+    return this.curves.filter((curve) => curve.look.role !== other).sort((a, b) => a.run - b.run || (a.number ?? 0) - (b.number ?? 0));
   }
 
-  show(curve, shown) {
-    curve.shown = shown;
-    curve.button.setAttribute("aria-pressed", String(shown));
-    this.chart.setSeries(this.curves.indexOf(curve) + 1, { show: shown });
-    // uPlot keeps the vertical range where a series is hidden; ours depends on what is shown.
-    this.setWindow();
+  /** The curves that are drawn; seeds are faint while they are pooled. */
+  visible() {
+    const { pooling, hidden } = this.page;
+    return this.curves.filter((curve) => {
+      curve.faint = pooling && curve.look.role === "member";
+      if (this.hidden.has(curve.key) || hidden.has(keyOf(curve.look))) return false;
+      // A pool takes its seeds with it.
+      if (curve.faint) return !hidden.has(this.page.poolOf(curve.look));
+      return pooling || curve.look.role !== "pool";
+    });
   }
 
-  showRun(run, shown) {
-    this.curves.filter((curve) => curve.run === run).forEach((curve) => this.show(curve, shown));
+  /** Brings the list below the plot up to date; what stayed the same is left alone. */
+  list() {
+    const listed = this.listed();
+    const signature = listed.map((curve) => curve.key + curve.look.shade).join("\n");
+    if (signature !== this.signature) {
+      this.signature = signature;
+      this.buttons = new Map();
+      const buttons = listed.map((curve) => {
+        const text = element("span", { class: "value" });
+        const button = element("button", { type: "button", class: "curve", title: `Show or hide: ${curve.name}`, onclick: () => this.toggle(curve.key) },
+          swatchElement(curve.look), element("span", { class: "name" }, curve.name), text);
+        this.buttons.set(curve.key, { button, text });
+        return button;
+      });
+      const limits = this.spec.limits.map((limit) => element("div", { class: "curve limit" }, element("span", { class: "swatch" }), element("span", {}, limit.label)));
+      this.legend.replaceChildren(...buttons, ...limits);
+      this.aside.textContent = "";
+      const lengths = new Set(this.curves.filter((curve) => curve.means).map((curve) => curve.means.length));
+      if (lengths.size) this.aside.textContent = `Thin: single readings. Thick: means of ${[...lengths].sort((a, b) => a - b).join(" or ")}.`;
+    }
+    this.press();
+  }
+
+  press() {
+    for (const [key, { button }] of this.buttons) {
+      const curve = this.curves.find((candidate) => candidate.key === key);
+      button.setAttribute("aria-pressed", String(Boolean(curve) && !this.hidden.has(key) && !this.page.hidden.has(keyOf(curve.look))));
+    }
+  }
+
+  toggle(key) {
+    if (!this.hidden.delete(key)) this.hidden.add(key);
+    this.press();
+    this.draw();
+  }
+
+  showWhole(whole) {
+    this.whole = whole;
+    this.draw();
   }
 
   /** What lies on the axes as they are: without points that a logarithmic axis has no place for. */
   prepare(curve) {
-    const x = this.data.axes[curve.axis][this.page.abscissa];
-    const keep = [...x.keys()].filter((index) => !this.logX || x[index] > 0);
+    const abscissa = (axis) => this.page.abscissaOf(axis);
     const positive = (value) => (value == null || (this.logY && value <= 0) ? null : value);
-    curve.x = keep.map((index) => x[index]);
-    curve.y = keep.map((index) => positive(curve.value[index]));
-    curve.low = curve.errors?.low && keep.map((index) => curve.errors.low[index]);
-    curve.high = curve.errors?.high && keep.map((index) => curve.errors.high[index]);
-    curve.source = keep;
+    const from = this.page.logX ? firstFrom(abscissa(curve.steps), Number.MIN_VALUE) : 0;
+    const late = (list) => (from ? list.slice(from) : list);
+    curve.from = from;
+    curve.x = late(abscissa(curve.steps));
+    curve.y = late(this.logY ? curve.value.map(positive) : curve.value);
+    curve.low = curve.errors && late(curve.errors.low);
+    curve.high = curve.errors && late(curve.errors.high);
+    if (curve.means) {
+      const x = abscissa(curve.meanSteps);
+      const start = this.page.logX ? firstFrom(x, Number.MIN_VALUE) : 0;
+      curve.means.x = x.slice(start);
+      curve.means.y = curve.means.value.slice(start).map(positive);
+    }
+    curve.colour = this.page.colour(curve.look);
   }
 
   /** Smallest and largest abscissa of all curves. */
   extent() {
     const xs = this.curves.flatMap((curve) => (curve.x.length ? [curve.x[0], curve.x[curve.x.length - 1]] : []));
     const [low, high] = [Math.min(...xs), Math.max(...xs)];
-    return high > low ? [low, high] : [this.logX ? 0.5 : 0, Number.isFinite(high) ? high + 1 : 1];
+    return high > low ? [low, high] : [this.page.logX ? 0.5 : 0, Number.isFinite(high) ? high + 1 : 1];
   }
 
   /** The range of the abscissa that is shown: what was zoomed to, as far as this axis can show it. */
@@ -148,53 +137,74 @@ class Panel {
     const [low, high] = this.extent();
     const zoomed = this.page.window;
     if (!zoomed) return [low, high];
-    return this.logX ? [Math.max(zoomed[0], low), Math.max(zoomed[1], low * 1.01)] : zoomed;
+    return this.page.logX ? [Math.max(zoomed[0], low), Math.max(zoomed[1], low * 1.01)] : zoomed;
   }
 
-  /** The range of values with their errors and the limits, over what is shown. */
+  /** The range of the values in view; of their errors as much as does not flatten them. */
   range() {
     const [from, to] = this.window();
-    let [low, high] = [Infinity, -Infinity];
-    const include = (value) => {
-      if (value == null || (this.logY && value <= 0)) return;
+    const frame = this.whole ? null : this.spec.frame;
+    let [low, high, lowest, highest] = [Infinity, -Infinity, Infinity, -Infinity];
+    this.beyond = false;
+    for (const curve of this.visible()) {
+      const end = firstFrom(curve.x, to);
+      for (let index = firstFrom(curve.x, from); index <= end && index < curve.x.length; index += 1) {
+        const value = curve.y[index];
+        if (value == null) continue;
+        if (frame && (value < frame[0] || value > frame[1])) {
+          this.beyond = true;
+          continue;
+        }
+        if (value < low) low = value;
+        if (value > high) high = value;
+        const bottom = curve.low?.[index];
+        if (bottom == null) continue;
+        if (bottom < lowest && !(this.logY && bottom <= 0)) lowest = bottom;
+        if (curve.high[index] > highest) highest = curve.high[index];
+      }
+    }
+    for (const { value } of this.spec.limits) {
       low = Math.min(low, value);
       high = Math.max(high, value);
-    };
-    for (const curve of this.curves.filter((candidate) => candidate.shown)) {
-      curve.x.forEach((x, index) => {
-        if (x < from || x > to || curve.y[index] == null) return;
-        include(curve.y[index]);
-        if (curve.low) [curve.low[index], curve.high[index]].forEach(include);
-      });
     }
-    this.spec.limits.forEach((limit) => include(limit.value));
     if (low > high) return this.logY ? [0.1, 10] : [0, 1];
     if (this.logY) {
+      const room = Math.max((high / low) ** 0.35, 2);
+      [low, high] = [Math.max(Math.min(low, lowest), low / room), Math.min(Math.max(high, highest), high * room)];
       const pad = Math.max((high / low) ** 0.05, 1.03);
       return [low / pad, high * pad];
     }
+    const room = 0.35 * (high - low) || Infinity;
+    [low, high] = [Math.max(Math.min(low, lowest), low - room), Math.min(Math.max(high, highest), high + room)];
     const pad = 0.06 * (high - low) || 0.5 * Math.abs(high) || 1;
     // Zero is worth showing where it is near.
     return [low >= 0 && low < 0.4 * high ? 0 : low - pad, high + pad];
   }
 
   setWindow() {
+    if (!this.chart) return;
     const [min, max] = this.window();
-    this.reset.disabled = !this.page.window;
     this.chart.setScale("x", { min, max });
   }
 
   draw() {
+    if (!this.plot.clientWidth) return;
     this.chart?.destroy();
-    this.curves.forEach((curve) => {
-      curve.errors ??= { low: curve.low, high: curve.high };
-      this.prepare(curve);
-      curve.colour = this.page.colour(curve.look);
-    });
-    const tables = this.curves.map((curve) => [curve.x, curve.y]);
-    this.chart = new uPlot(this.options(), uPlot.join(tables), this.plot);
+    this.stale = false;
+    this.curves.forEach((curve) => this.prepare(curve));
+    this.crowded = this.visible().filter((curve) => !curve.faint).length > MOST_READINGS;
+    this.chart = new uPlot(this.options(), [this.window(), [null, null]], this.plot);
+    this.dots = [];
     this.setWindow();
     this.read();
+  }
+
+  /** Says what lies outside the picture, and lets it in. */
+  remark() {
+    const can = this.spec.frame && (this.beyond || this.whole);
+    this.note.hidden = !can;
+    this.note.textContent = this.whole ? "cut off outliers" : "↕ values beyond: show";
+    this.note.title = this.whole ? "Leave out of the picture what lies far outside" : "Some values lie far outside the picture; show them too";
   }
 
   resize() {
@@ -210,22 +220,26 @@ class Panel {
       legend: { show: false },
       padding: [10, 18, 0, 0],
       scales: {
-        x: { time: false, distr: this.logX ? 3 : 1, range: () => this.window() },
+        x: { time: false, distr: page.logX ? 3 : 1, range: () => this.window() },
         y: { distr: this.logY ? 3 : 1, range: () => this.range() },
       },
       axes: [this.axis("x"), this.axis("y")],
-      series: [{}, ...this.curves.map((curve) => this.line(curve))],
+      series: [{}, { paths: () => null, points: { show: false } }],
       cursor: {
         y: false,
         drag: { x: true, y: false, setScale: false, dist: 5 },
         bind: { dblclick: () => () => page.zoom(null) },
-        points: { size: 8, width: 1.5, stroke: page.paper(), fill: (chart, index) => this.curves[index - 1].colour },
+        points: { show: false },
         sync: { key: "stepscope", scales: ["x", null], setSeries: false, filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
       },
       hooks: {
-        drawAxes: [(chart) => { this.drawLimits(chart); this.drawErrors(chart); }],
-        draw: [(chart) => { this.drawMarks(chart); this.drawn = this.curves.filter((curve) => curve.y.some((y) => y != null)).length; page.report(); }],
-        setCursor: [() => this.read()],
+        drawAxes: [(chart) => {
+          new Drawing(this, chart).all();
+          this.remark();
+          this.drawn = this.curves.filter((curve) => curve.y.some((y) => y != null)).length;
+          page.report();
+        }],
+        setCursor: [() => page.later(this)],
         setSelect: [(chart) => this.select(chart)],
       },
     };
@@ -234,7 +248,7 @@ class Panel {
   axis(key) {
     const { page } = this;
     const isX = key === "x";
-    const isLog = isX ? this.logX : this.logY;
+    const isLog = isX ? page.logX : this.logY;
     const most = (chart) => Math.max(2, Math.floor((isX ? chart.bbox.width / 84 : chart.bbox.height / 30) / uPlot.pxRatio));
     const text = (value, increment) => (!isX && this.spec.percent ? linearTick(100 * value, 100 * increment) + " %" : isLog ? logTick(value) : linearTick(value, increment));
     return {
@@ -255,156 +269,6 @@ class Panel {
     };
   }
 
-  line(curve) {
-    const { shape } = this.spec;
-    // Hundreds of noisy readings would hide what they lie on.
-    const dense = curve.x.length > 300 && shape === "line" && !curve.look.prediction && curve.errors.low;
-    const paths = { steps: uPlot.paths.stepped({ align: 1 }), points: () => null, line: uPlot.paths.linear() };
-    return {
-      show: curve.shown,
-      stroke: dense ? this.page.fade(curve.colour, 0.55) : curve.colour,
-      width: dense ? 1 : curve.look.prediction ? 1.75 : 2,
-      dash: curve.look.prediction ? [7, 5] : undefined,
-      paths: paths[shape],
-      points: { show: false },
-    };
-  }
-
-  /** Runs a drawing with the canvas clipped to the plotting area, and so many pixels around it. */
-  clipped(chart, around, drawing) {
-    const { ctx, bbox } = chart;
-    const more = around * uPlot.pxRatio;
-    ctx.save();
-    // What uPlot set for its last curve still holds.
-    ctx.setLineDash([]);
-    ctx.beginPath();
-    ctx.rect(bbox.left - more, bbox.top - more, bbox.width + 2 * more, bbox.height + 2 * more);
-    ctx.clip();
-    drawing(ctx, uPlot.pxRatio, bbox);
-    ctx.restore();
-  }
-
-  drawLimits(chart) {
-    this.clipped(chart, 0, (ctx, ratio, bbox) => {
-      for (const limit of this.spec.limits) {
-        const y = chart.valToPos(limit.value, "y", true);
-        ctx.strokeStyle = this.page.ink("--ink");
-        ctx.lineWidth = ratio;
-        ctx.setLineDash([1.5 * ratio, 3 * ratio]);
-        ctx.beginPath();
-        ctx.moveTo(bbox.left, y);
-        ctx.lineTo(bbox.left + bbox.width, y);
-        ctx.stroke();
-      }
-    });
-  }
-
-  /** A short text over the curves, kept apart from them by a rim of paper. */
-  write(ctx, ratio, text, [x, y], align, colour) {
-    ctx.font = `${11 * ratio}px ${this.page.font}`;
-    ctx.textAlign = align;
-    ctx.lineJoin = "round";
-    ctx.lineWidth = 4 * ratio;
-    ctx.strokeStyle = this.page.paper();
-    ctx.strokeText(text, x, y);
-    ctx.fillStyle = colour;
-    ctx.fillText(text, x, y);
-  }
-
-  /** Bands between the ends of the errors; a bar where a reading has no neighbour. */
-  drawErrors(chart) {
-    this.clipped(chart, 0, (ctx, ratio) => {
-      const floor = this.range()[0];
-      const place = (curve, index, end) => [
-        chart.valToPos(curve.x[index], "x", true),
-        chart.valToPos(this.logY ? Math.max(curve[end][index], floor / 10) : curve[end][index], "y", true),
-      ];
-      for (const curve of this.curves.filter((candidate) => candidate.shown && candidate.low)) {
-        ctx.fillStyle = ctx.strokeStyle = curve.colour;
-        ctx.lineWidth = 1.25 * ratio;
-        for (const part of this.parts(curve)) {
-          ctx.globalAlpha = part.length > 300 ? 0.07 : 0.15;
-          if (part.length > 1 && this.spec.shape !== "points") {
-            const corners = [...part.map((index) => place(curve, index, "low")), ...part.toReversed().map((index) => place(curve, index, "high"))];
-            ctx.beginPath();
-            corners.forEach(([x, y], corner) => (corner ? ctx.lineTo(x, y) : ctx.moveTo(x, y)));
-            ctx.fill();
-          } else {
-            ctx.globalAlpha = 0.5;
-            for (const index of part) {
-              ctx.beginPath();
-              ctx.moveTo(...place(curve, index, "low"));
-              ctx.lineTo(...place(curve, index, "high"));
-              ctx.stroke();
-            }
-          }
-        }
-      }
-    });
-  }
-
-  /** Stretches of readings that have errors, without gaps. */
-  parts(curve) {
-    const parts = [[]];
-    curve.y.forEach((y, index) => {
-      if (y != null && curve.low[index] != null) parts[parts.length - 1].push(index);
-      else if (parts[parts.length - 1].length) parts.push([]);
-    });
-    return parts.filter((part) => part.length);
-  }
-
-  drawMarks(chart) {
-    this.clipped(chart, 5, (ctx, ratio, bbox) => {
-      for (const curve of this.curves.filter((candidate) => candidate.shown)) {
-        const places = curve.x.map((x, index) => (curve.y[index] == null ? null : [chart.valToPos(x, "x", true), chart.valToPos(curve.y[index], "y", true)])).filter(Boolean);
-        const end = curve.look.diverged ? places.pop() : null;
-        if (!curve.look.prediction) this.spaced(places, curve, ratio).forEach((place) => this.mark(ctx, place, curve, ratio));
-        if (end) this.markEnd(ctx, end, curve, ratio, bbox);
-      }
-    });
-  }
-
-  /** Every reading of a sparse curve; of a dense one a marker now and then, so that colour is not the only cue. */
-  spaced(places, curve, ratio) {
-    if (this.spec.shape === "points" || !places.length) return places;
-    const sparse = places.length <= 60;
-    let next = sparse ? -Infinity : places[0][0] + (30 + 23 * (curve.look.look % 5)) * ratio;
-    return places.filter(([x]) => {
-      if (x < next) return false;
-      next = x + (sparse ? 11 : 130) * ratio;
-      return true;
-    });
-  }
-
-  mark(ctx, [x, y], curve, ratio) {
-    const size = 3.1 * ratio;
-    const corners = CORNERS[curve.look.look % NUM_SHAPES];
-    ctx.fillStyle = curve.colour;
-    ctx.strokeStyle = this.page.paper();
-    ctx.lineWidth = ratio;
-    ctx.beginPath();
-    if (corners) corners.forEach(([dx, dy], corner) => (corner ? ctx.lineTo(x + size * dx, y + size * dy) : ctx.moveTo(x + size * dx, y + size * dy)));
-    else ctx.arc(x, y, 1.1 * size, 0, 2 * Math.PI);
-    ctx.closePath();
-    ctx.fill();
-    ctx.stroke();
-  }
-
-  markEnd(ctx, [x, y], curve, ratio, bbox) {
-    const size = 5 * ratio;
-    ctx.strokeStyle = curve.colour;
-    ctx.lineWidth = 2.25 * ratio;
-    ctx.beginPath();
-    for (const [dx, dy] of [[1, 1], [1, -1]]) {
-      ctx.moveTo(x - size * dx, y - size * dy);
-      ctx.lineTo(x + size * dx, y + size * dy);
-    }
-    ctx.stroke();
-    const roomAtRight = x < bbox.left + bbox.width - 70 * ratio;
-    const place = [x + (roomAtRight ? 2 : -2) * size, Math.max(y + 4 * ratio, bbox.top + 11 * ratio)];
-    this.write(ctx, ratio, "diverged", place, roomAtRight ? "left" : "right", curve.colour);
-  }
-
   select(chart) {
     const { left, width } = chart.select;
     if (width < 5) return;
@@ -415,35 +279,77 @@ class Panel {
 
   /** Writes the readings at the cursor, or the last ones, beside the names. */
   read() {
-    const chart = this.chart;
+    const { chart } = this;
     if (!chart) return;
-    const index = chart.cursor.left >= 0 ? chart.cursor.idx : null;
-    const at = index == null ? null : chart.data[0][index];
-    this.where.textContent = at == null ? "last readings" : `${this.page.abscissa} ${Number(at.toPrecision(6))}`;
-    for (const curve of this.curves) {
-      const found = at == null ? curve.y.findLastIndex((y) => y != null) : nearest(curve.x, at);
-      curve.text.replaceChildren(...this.readingAt(curve, found, at));
+    const { left, top } = chart.cursor;
+    const visible = this.visible().filter((curve) => !curve.faint && curve.x.length);
+    const at = left >= 0 && visible.length ? this.snapped(visible, chart.posToVal(left, "x")) : null;
+    const found = visible.map((curve) => [curve, at == null ? curve.y.findLastIndex((y) => y != null) : nearest(curve.x, at)]);
+    const place = at == null ? "last readings" : `${this.page.abscissa} ${Number(at.toPrecision(6))}`;
+    if (!this.crowded || at == null) this.where.textContent = place;
+    this.aim(found, at, top);
+    if (this.crowded && at != null) {
+      const [curve, index] = this.closest ?? [];
+      this.where.replaceChildren(place, ...(curve ? [": ", element("b", {}, curve.name), " ", ...this.readingAt(curve, index, at)] : []));
+      return;
     }
+    for (const [curve, index] of found) this.buttons.get(curve.key)?.text.replaceChildren(...this.readingAt(curve, index, at));
+  }
+
+  /** The reading nearest to a place on the abscissa, of the curve that has most. */
+  snapped(visible, value) {
+    const dense = visible.reduce((a, b) => (b.x.length > a.x.length ? b : a));
+    return dense.x[nearest(dense.x, value)];
+  }
+
+  /** A dot on every curve at the cursor; where there are many, on the nearest alone. */
+  aim(found, at, top) {
+    const { chart, page } = this;
+    const places = at == null ? [] : found.flatMap(([curve, index]) => {
+      const y = curve.means ? curve.means.y[nearest(curve.means.x, at)] : curve.y[index];
+      if (y == null || !this.near(curve, index, at)) return [];
+      return [{ curve, index, left: chart.valToPos(curve.means ? at : curve.x[index], "x"), top: chart.valToPos(y, "y") }];
+    });
+    const inside = places.filter((place) => place.top >= 0 && place.top <= chart.over.clientHeight);
+    const best = inside.reduce((a, b) => (a && Math.abs(a.top - top) <= Math.abs(b.top - top) ? a : b), null);
+    this.closest = best && [best.curve, best.index];
+    const shown = this.crowded ? (best ? [best] : []) : inside;
+    while (this.dots.length < shown.length) this.dots.push(chart.over.appendChild(element("div", { class: "dot" })));
+    this.dots.forEach((dot, index) => {
+      const place = shown[index];
+      dot.hidden = !place;
+      if (place) {
+        dot.style.transform = `translate(${place.left}px, ${place.top}px)`;
+        dot.style.background = page.colour(place.curve.look);
+      }
+    });
+  }
+
+  near(curve, index, at) {
+    const spacing = curve.x.length > 1 ? (curve.x[curve.x.length - 1] - curve.x[0]) / (curve.x.length - 1) : 1;
+    return Math.abs(at - curve.x[index]) <= 1.01 * spacing;
   }
 
   readingAt(curve, index, at) {
     const x = curve.x[index];
     if (x === undefined) return ["–"];
-    const spacing = curve.x.length > 1 ? (curve.x[curve.x.length - 1] - curve.x[0]) / (curve.x.length - 1) : 1;
-    if (at != null && Math.abs(at - x) > 1.01 * spacing) return [element("small", {}, at > x ? "ended" : "not begun")];
-    const source = curve.source[index];
+    if (at != null && !this.near(curve, index, at)) return [element("small", {}, at > x ? "ended" : "not begun")];
+    const source = index + curve.from;
     if (curve.value[source] == null) {
       const reason = curve.unresolved?.[source] ?? "no value";
       return [element("small", { title: reason }, `unresolved: ${reason}`)];
     }
-    const text = reading(this.spec, curve.value[source], curve.errors.low?.[source], curve.errors.high?.[source]);
+    const text = reading(this.spec, curve.value[source], curve.low?.[index], curve.high?.[index], curve.look.role === "pool");
     return at != null && at !== x ? [element("small", {}, `at ${Number(x.toPrecision(6))}: `), text] : [text];
   }
 
   key(event) {
     const { chart } = this;
-    const last = chart.data[0].length - 1;
-    const now = chart.cursor.left >= 0 ? chart.cursor.idx ?? 0 : -1;
+    const visible = this.visible().filter((curve) => curve.x.length);
+    if (!chart || !visible.length) return;
+    const dense = visible.reduce((a, b) => (b.x.length > a.x.length ? b : a)).x;
+    const last = dense.length - 1;
+    const now = chart.cursor.left >= 0 ? nearest(dense, chart.posToVal(chart.cursor.left, "x")) : -1;
     const stride = event.shiftKey ? Math.max(1, Math.round(last / 20)) : 1;
     const target = { ArrowLeft: now < 0 ? last : now - stride, ArrowRight: now + stride, Home: 0, End: last }[event.key];
     if (event.key === "Escape") {
@@ -451,7 +357,7 @@ class Panel {
       chart.setCursor({ left: -10, top: -10 }, true, true);
     } else if (target !== undefined) {
       event.preventDefault();
-      const x = chart.data[0][Math.min(Math.max(target, 0), last)];
+      const x = dense[Math.min(Math.max(target, 0), last)];
       chart.setCursor({ left: chart.valToPos(x, "x"), top: chart.over.clientHeight / 2 }, true, true);
     }
   }

@@ -1,7 +1,9 @@
 //! What a set of runs says about the learning rate, in a practitioner's words: a pure function of the records.
 
-use stepscope_types::quantity;
+use stepscope_types::spec::LearningRateSpec;
+use stepscope_types::{Estimate, Seeds, quantity};
 
+use crate::groups::{Group, Groups};
 use crate::summary::{Number, RunSummary};
 use crate::{Run, Story, number, statistics};
 
@@ -18,69 +20,206 @@ pub struct Advice {
     pub references: Vec<String>,
 }
 
+/// A group of seeds as the words see it.
+struct Candidate {
+    summary: RunSummary,
+    /// Last test losses of its seeds.
+    losses: Vec<(Seeds, f64)>,
+}
+
+/// More candidates than this are counted, not told one by one.
+const MOST_TOLD: usize = 6;
+
 /// Reads the runs and says which learning rate to use, and why.
 ///
-/// The best run is the one that finished with the lowest test loss; another is as good where its test loss is within two
-/// standard errors of the difference. (The errors of the two are taken as independent, which is cautious: both
-/// come from the same test examples.) Nothing is trained or measured here: the same records give the same words.
+/// Runs that differ only in their seeds are one, as [`Groups`] pools them. The best run is the one that finished with the
+/// lowest test loss; another is as good where the difference is within its error: that of the mean of the differences
+/// paired by seed, by a t-test at 95 %, where both have at least two seeds in common; otherwise two standard errors of
+/// the two test losses, taken as independent, which is cautious: both come from the same test examples. Nothing is trained
+/// or measured here: the same records give the same words.
 pub fn advise(runs: &[Run]) -> Advice {
-    let all: Vec<RunSummary> = runs.iter().map(RunSummary::of).collect();
-    let trained: Vec<&RunSummary> = all.iter().filter(|run| !run.is_prediction()).collect();
+    let groups = Groups::of(runs);
+    let all: Vec<Candidate> = groups.groups.iter().map(|group| Candidate::new(group, runs)).collect();
+    let trained: Vec<&Candidate> = all.iter().collect();
     let best = best_of(&trained, |_| true);
     let best_fixed = best_of(&trained, |run| !run.learning_rate_measured);
     let mut story = Story::new(headline(best, best_fixed, &trained));
     let mut main: Vec<String> = Vec::new();
-    main.extend(best.map(|best| why_best(best, &trained)));
-    main.extend(trained.iter().filter_map(|run| verdict(run, best?)));
-    let further = [best_fixed.or(best).and_then(noise_and_averages), forecast_quality(runs)];
+    main.extend(best.map(|best| why_best(&best.summary, &trained)));
+    main.extend(best.map(|best| others(&trained, best)).unwrap_or_default());
+    let further = [best_fixed.or(best).and_then(|best| noise_and_averages(&best.summary)), forecast_quality(runs)];
     let main = (!main.is_empty()).then(|| main.join(" "));
-    for paragraph in main.into_iter().chain(further.into_iter().flatten()) {
+    let nothing = best.is_none().then(|| {
+        trained.iter().take(MOST_TOLD).filter_map(|one| without_best(&one.summary)).collect::<Vec<_>>().join(" ")
+    });
+    let nothing = nothing.filter(|text| !text.is_empty());
+    for paragraph in main.into_iter().chain(nothing).chain(further.into_iter().flatten()) {
         story = story.paragraph(paragraph);
     }
     Advice {
-        learning_rate: best_fixed.and_then(|run| run.learning_rate),
-        best_run: best.map(|best| best.name.clone()),
+        learning_rate: best_fixed.and_then(|one| one.summary.learning_rate),
+        best_run: best.map(|best| best.summary.name.clone()),
         story,
-        references: references(&all),
+        references: references(runs),
     }
 }
 
-fn best_of<'a>(trained: &[&'a RunSummary], accept: impl Fn(&RunSummary) -> bool) -> Option<&'a RunSummary> {
-    let loss = |run: &RunSummary| run.test_loss.map_or(f64::INFINITY, |loss| loss.value);
+impl Candidate {
+    fn new(group: &Group, runs: &[Run]) -> Self {
+        let seeds = group.members.iter().map(|&member| &runs[member]);
+        let losses = seeds.filter_map(|run| {
+            let (_, loss) = run.series(quantity::TEST_LOSS.name).last()?;
+            Some((run.manifest().spec.seeds, loss))
+        });
+        Self { summary: RunSummary::of(&group.run), losses: losses.collect() }
+    }
+
+    fn loss(&self) -> f64 {
+        self.summary.test_loss.map_or(f64::INFINITY, |loss| loss.value)
+    }
+
+    /// Difference of the test losses, paired by seed where at least two seeds are shared.
+    fn paired(&self, other: &Self) -> Option<Estimate> {
+        let pairs = self.losses.iter().filter_map(|(seeds, loss)| {
+            let (_, other) = other.losses.iter().find(|(known, _)| known == seeds)?;
+            Some((*loss, *other))
+        });
+        let (own, others): (Vec<f64>, Vec<f64>) = pairs.unzip();
+        statistics::paired_difference(&own, &others, "nat")
+    }
+
+    /// Whether the test loss is that of `best` within the errors.
+    fn as_good_as(&self, best: &Self) -> bool {
+        if let Some(difference) = self.paired(best) {
+            let (low, high) = difference.interval();
+            return difference.value <= statistics::student_95(difference.num_examples - 1) * 0.5 * (high - low);
+        }
+        match (self.summary.test_loss, best.summary.test_loss) {
+            (Some(loss), Some(least)) => loss.value - least.value <= 2.0 * loss.half_width().hypot(least.half_width()),
+            _ => false,
+        }
+    }
+}
+
+fn best_of<'a>(trained: &[&'a Candidate], accept: impl Fn(&RunSummary) -> bool) -> Option<&'a Candidate> {
     trained
         .iter()
         .copied()
-        .filter(|run| run.outcome == "finished" && run.test_loss.is_some() && accept(run))
-        .min_by(|a, b| loss(a).total_cmp(&loss(b)))
+        .filter(|one| one.summary.outcome == "finished" && one.summary.test_loss.is_some() && accept(&one.summary))
+        .min_by(|a, b| a.loss().total_cmp(&b.loss()))
 }
 
-/// Whether the test loss of `run` is that of `best` within two standard errors.
-fn as_good(run: &RunSummary, best: &RunSummary) -> bool {
-    match (run.test_loss, best.test_loss) {
-        (Some(loss), Some(least)) => loss.value - least.value <= 2.0 * loss.half_width().hypot(least.half_width()),
-        _ => false,
-    }
-}
-
-fn headline(best: Option<&RunSummary>, best_fixed: Option<&RunSummary>, trained: &[&RunSummary]) -> String {
+fn headline(best: Option<&Candidate>, best_fixed: Option<&Candidate>, trained: &[&Candidate]) -> String {
     let Some(best) = best else {
         return match trained {
             [] => "There is no run here.".to_owned(),
+            _ if trained.iter().any(|one| one.summary.outcome == "unfinished") => unfinished(trained),
+            [one] => format!(
+                "{} diverged{}.",
+                one.summary.name,
+                safe_rate(&one.summary)
+                    .map_or(String::new(), |rate| { format!(": start again with a learning rate of at most {rate}") })
+            ),
             _ => "No run finished: start again with a learning rate ten times smaller.".to_owned(),
         };
     };
     if trained.len() == 1 {
-        return format!("{} finished with test loss {}.", best.name, text(best.test_loss));
+        return format!(
+            "{} finished with test loss {}{}.",
+            best.summary.name,
+            text(best.summary.test_loss),
+            what_next(&best.summary)
+        );
     }
-    let rate = best_fixed.and_then(|run| run.learning_rate);
+    let rate = best_fixed.and_then(|one| one.summary.learning_rate);
     let measured = best_of(trained, |run| run.learning_rate_measured);
     match (rate, measured, best_fixed) {
-        (Some(rate), Some(measured), Some(fixed)) if as_good(measured, best) && as_good(fixed, best) => {
+        (Some(rate), Some(measured), Some(fixed)) if measured.as_good_as(best) && fixed.as_good_as(best) => {
             format!("Use a learning rate of {rate}, or let it be measured along the step: both end equally well.")
         }
-        (Some(rate), ..) if !best.learning_rate_measured => format!("Use a learning rate of {rate}."),
+        (Some(rate), ..) if !best.summary.learning_rate_measured && same_rate(trained) => {
+            format!(
+                "{} ended best, at test loss {} with learning rate {rate}.",
+                best.summary.name,
+                text(best.summary.test_loss)
+            )
+        }
+        (Some(rate), ..) if !best.summary.learning_rate_measured => format!("Use a learning rate of {rate}."),
         _ => "Let the learning rate be measured along the step: that run ended best.".to_owned(),
     }
+}
+
+/// Whether the learning rate is not what the runs differ in.
+fn same_rate(trained: &[&Candidate]) -> bool {
+    trained.iter().all(|one| one.summary.learning_rate == trained[0].summary.learning_rate)
+}
+
+fn unfinished(trained: &[&Candidate]) -> String {
+    match trained {
+        [one] => format!("{} has come to step {}.", one.summary.name, number::count(one.summary.last_step)),
+        _ => format!("{} runs, none of which has finished yet.", trained.len()),
+    }
+}
+
+/// The largest learning rate that the sharpest place along the run bears, rounded down to one digit.
+fn safe_rate(run: &RunSummary) -> Option<f64> {
+    let (rate, peak) = (run.learning_rate?, run.max_effective_sharpness?);
+    let bearable = rate * run.stability_limit / peak;
+    // Where sharpness does not explain the end, a tenth is the next thing to try.
+    let safe = if bearable < rate { bearable } else { 0.1 * rate };
+    let unit = 10f64.powf(safe.log10().floor());
+    let rounded = (safe / unit).floor() * unit;
+    // Written and read again: 3 times 0.1 is not 0.3.
+    (rounded.is_finite() && rounded > 0.0).then(|| format!("{rounded:.0e}").parse().ok())?
+}
+
+/// What to try after a single run, where its readings say so.
+fn what_next(run: &RunSummary) -> String {
+    let Some(peak) = run.max_effective_sharpness.filter(|_| !run.learning_rate_measured) else { return String::new() };
+    let (limit, rate) = (run.stability_limit, run.learning_rate.unwrap_or_default());
+    if peak > limit {
+        format!("; learning rate x sharpness went past {limit}: try half the rate, {}", number::significant(0.5 * rate))
+    } else if peak < 0.25 * limit {
+        format!("; there is room for a larger learning rate: try {}", number::significant(2.0 * rate))
+    } else {
+        String::new()
+    }
+}
+
+/// What a run that did not finish has to say where there is no better one.
+fn without_best(run: &RunSummary) -> Option<String> {
+    let peak = number::significant(run.max_effective_sharpness?);
+    let (who, limit, step) = (called(run), run.stability_limit, number::count(run.last_step));
+    let loss = run.train_loss.or(run.test_loss).map_or("unknown".to_owned(), |loss| loss.text());
+    Some(if run.outcome == "diverged" {
+        format!(
+            "{who} diverged at step {step}; learning rate x sharpness was at most {peak}, and the limit is {limit}."
+        )
+    } else {
+        format!(
+            "{who} is at step {step} with training loss {loss}; learning rate x sharpness was at most {peak} of {limit}."
+        )
+    })
+}
+
+/// How the others compare with the best: one by one, or counted where there are many.
+fn others(trained: &[&Candidate], best: &Candidate) -> Vec<String> {
+    let rest: Vec<&&Candidate> = trained.iter().filter(|one| !std::ptr::eq(**one, best)).collect();
+    if rest.len() <= MOST_TOLD {
+        return rest.iter().filter_map(|one| verdict(one, best)).collect();
+    }
+    let finished = rest.iter().filter(|one| one.summary.outcome == "finished");
+    let num_as_good = finished.clone().filter(|one| one.as_good_as(best)).count();
+    let diverged: Vec<&RunSummary> =
+        rest.iter().map(|one| &one.summary).filter(|run| run.outcome == "diverged").collect();
+    let least = diverged.iter().filter_map(|run| run.learning_rate).reduce(f64::min);
+    let mut told = vec![format!(
+        "Of the other {}, {num_as_good} are as good within the errors and {} are behind.",
+        rest.len(),
+        finished.count() - num_as_good
+    )];
+    told.extend(least.map(|rate| format!("{} diverged, from a learning rate of {rate} on.", diverged.len())));
+    told
 }
 
 fn text(number: Option<Number>) -> String {
@@ -105,16 +244,21 @@ fn called(run: &RunSummary) -> String {
 }
 
 /// What the best run reached, and how near the edge of stability it went.
-fn why_best(best: &RunSummary, trained: &[&RunSummary]) -> String {
-    let among =
-        if trained.len() > 1 { format!("Of {} runs with the same seeds, ", trained.len()) } else { String::new() };
+fn why_best(best: &RunSummary, trained: &[&Candidate]) -> String {
+    let num_runs: usize = trained.iter().map(|one| one.losses.len().max(1)).sum();
+    let among = match trained.len() {
+        1 => String::new(),
+        num_groups if num_groups < num_runs => format!("Of {num_groups} settings in {num_runs} runs, "),
+        num_groups => format!("Of {num_groups} runs, "),
+    };
     let reached =
         format!("{among}{} reached test loss {} and accuracy {}", called(best), text(best.test_loss), accuracy(best));
     let Some(largest) = best.max_effective_sharpness else { return reached + "." };
     let (limit, peak) = (best.stability_limit, number::significant(largest));
     let room = if largest > limit {
         format!(
-            "at its highest, learning rate x sharpness was {peak}, past the limit {limit} at which the loss stops bearing              the step: do not raise the rate further"
+            "at its highest, learning rate x sharpness was {peak}, past the limit {limit} at which the loss stops bearing \
+             the step: do not raise the rate further"
         )
     } else if best.learning_rate_measured {
         format!("learning rate x sharpness stayed below the limit {limit}, peaking at {peak}")
@@ -127,34 +271,41 @@ fn why_best(best: &RunSummary, trained: &[&RunSummary]) -> String {
 }
 
 /// How another run compares, and why.
-fn verdict(run: &RunSummary, best: &RunSummary) -> Option<String> {
-    if run.name == best.name {
-        return None;
-    }
+fn verdict(one: &Candidate, best_one: &Candidate) -> Option<String> {
+    let (run, best) = (&one.summary, &best_one.summary);
     let (who, limit) = (called(run), run.stability_limit);
     let largest = run.max_effective_sharpness?;
     let peak = number::significant(largest);
     if run.outcome == "diverged" {
+        let past = if largest > limit { format!(", past the limit {limit}") } else { String::new() };
         return Some(format!(
-            "{who} diverged after {} steps: learning rate x sharpness was {peak}, far past the limit {limit}.",
+            "{who} diverged after {} steps: learning rate x sharpness reached {peak}{past}.",
             run.last_step
         ));
     }
     let (loss, least) = (run.test_loss?.text(), best.test_loss?.text());
     let still_descending = run.train_loss.map(|l| l.value) > best.train_loss.map(|l| l.value) && largest < 0.5 * limit;
-    Some(if as_good(run, best) {
-        format!("{who} is as good within the errors, at {loss}.")
+    let by = one.paired(best_one).map_or(String::new(), |difference| {
+        let (low, high) = difference.interval();
+        format!(
+            " ({} more, paired over {} seeds)",
+            number::with_error(difference.value, 0.5 * (high - low)),
+            difference.num_examples
+        )
+    });
+    Some(if one.as_good_as(best_one) {
+        format!("{who} is as good within the errors, at {loss}{by}.")
     } else if largest > limit {
         format!(
-            "{who} is too large: learning rate x sharpness reached {peak}, past {limit}, and the test loss is {loss}."
+            "{who} is too large: learning rate x sharpness reached {peak}, past {limit}, and the test loss is {loss}{by}."
         )
-    } else if still_descending && !run.learning_rate_measured {
+    } else if still_descending && !run.learning_rate_measured && run.learning_rate < best.learning_rate {
         format!(
-            "{who} is too small: it is still descending, at {loss} against {least}, and learning rate x sharpness never \
+            "{who} is too small: it is still descending, at {loss} against {least}{by}, and learning rate x sharpness never \
              exceeded {peak} of {limit}."
         )
     } else {
-        format!("{who} came out behind, at {loss} against {least}.")
+        format!("{who} came out behind, at {loss} against {least}{by}.")
     })
 }
 
@@ -172,7 +323,7 @@ fn noise_and_averages(best: &RunSummary) -> Option<String> {
                 (true, true) => "lowered the test loss by",
                 (true, false) => "raised the test loss by",
             };
-            Some(format!("{average} of the weights {verb} {}", Number { value: gain.value.abs(), ..gain }.text()))
+            Some(format!("{average} of the weights {verb} {}", gain.size().text()))
         })
         .collect();
     let noise = best.noise_scale.map(|scale| {
@@ -219,32 +370,105 @@ fn forecast_quality(runs: &[Run]) -> Option<String> {
 }
 
 /// The references of what the records show was used.
-fn references(all: &[RunSummary]) -> Vec<String> {
+fn references(runs: &[Run]) -> Vec<String> {
+    let recorded = |prefix: &str| runs.iter().any(|run| run.names().any(|name| name.starts_with(prefix)));
+    let measured = |run: &Run| run.manifest().spec.optimizer.learning_rate == LearningRateSpec::Measured;
     let used = [
         (
-            all.iter().any(|run| run.sharpness.is_some()),
+            recorded(quantity::HESSIAN_TOP_EIGENVALUE.name),
             "Sharpness against the stability limit: Cohen, Kaur, Li, Kolter, Talwalkar, Gradient descent on neural \
              networks typically occurs at the edge of stability, ICLR 2021.",
         ),
         (
-            all.iter().any(|run| run.noise_scale.is_some()),
+            recorded(quantity::NOISE_SCALE.name),
             "Gradient noise scale: McCandlish, Kaplan, Amodei et al., An empirical model of large-batch training, 2018.",
         ),
         (
-            all.iter().any(|run| run.learning_rate_measured),
+            runs.iter().any(measured),
             "Learning rate from a parabola of the loss along the step: Mutschler, Laube, Zell, Using a one dimensional \
              parabolic model of the full-batch loss to estimate learning rates during neural network training, 2021.",
         ),
         (
-            all.iter().any(|run| run.ema_gain.is_some() || run.two_point_gain.is_some()),
+            recorded("average/"),
             "Averages of weights as learning rates: Sandler, Zhmoginov, Vladymyrov, Miller, Training trajectories, \
              mini-batch losses and the curious role of the learning rate, 2023.",
         ),
         (
-            all.iter().any(RunSummary::is_prediction),
+            runs.iter().any(Run::is_prediction),
             "Loss curves of mini-batch SGD on a quadratic: Velikanov, Kuznedelev, Yarotsky, A view of mini-batch SGD via \
              generating functions, ICLR 2023.",
         ),
     ];
     used.into_iter().filter(|(used, _)| *used).map(|(_, reference)| reference.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synthetic;
+    use stepscope_types::Uncertainty;
+
+    fn run(name: &str, rate: f64, seed: u64, test_loss: f64, effective_sharpness: f64) -> Run {
+        let mut manifest = synthetic::manifest(name, rate);
+        manifest.spec.seeds = Seeds::from_root(seed);
+        let measure = |quantity, value| synthetic::measure(quantity, 9, value, Uncertainty::StandardError(0.05));
+        let finished = stepscope_types::EventKind::RunEnded { reason: stepscope_types::StopReason::Finished };
+        let records = [
+            measure(&quantity::TEST_LOSS, test_loss),
+            measure(&quantity::EFFECTIVE_SHARPNESS, effective_sharpness),
+            synthetic::event(9, finished),
+        ];
+        Run::from_records(manifest, records)
+    }
+
+    #[test]
+    fn a_difference_that_one_seed_cannot_resolve_is_resolved_by_pairing() {
+        let two = |num_seeds: u32| -> Vec<Run> {
+            let seeds = (0..num_seeds).map(f64::from);
+            seeds
+                .flat_map(|seed| {
+                    let wobble = 0.001 * (seed % 2.0);
+                    [run("a", 0.1, seed as u64, 1.0 + seed, 1.0), run("b", 0.2, seed as u64, 1.04 + seed + wobble, 1.0)]
+                })
+                .collect()
+        };
+        let words = |num_seeds| advise(&two(num_seeds)).story.paragraphs.join(" ");
+        assert!(words(1).contains("b (learning rate 0.2) is as good within the errors"), "{}", words(1));
+        assert!(words(4).contains("Of 2 settings in 8 runs, a (4 seeds)"), "{}", words(4));
+        assert!(words(4).contains("(0.04050 ± 0.00029 more, paired over 4 seeds)"), "{}", words(4));
+        assert!(!words(4).contains("as good"), "{}", words(4));
+    }
+
+    #[test]
+    fn many_settings_are_counted() {
+        let runs: Vec<Run> =
+            (1..=12).map(|index| run("r", 0.01 * f64::from(index), 0, f64::from(index), 1.0)).collect();
+        let words = advise(&runs).story.paragraphs.join(" ");
+        assert!(words.contains("Of the other 11, 0 are as good within the errors and 11 are behind."), "{words}");
+    }
+
+    #[test]
+    fn a_single_run_says_what_to_try_next() {
+        let headline = |peak| advise(&[run("one", 0.1, 0, 0.5, peak)]).story.headline;
+        assert!(headline(0.2).contains("room for a larger learning rate: try 0.200"), "{}", headline(0.2));
+        assert!(headline(2.5).contains("try half the rate, 0.0500"), "{}", headline(2.5));
+        assert!(headline(1.5).ends_with("0.500 ± 0.050."), "{}", headline(1.5));
+    }
+
+    #[test]
+    fn a_run_that_diverged_alone_is_told_the_rate_that_its_sharpness_bears() {
+        let (manifest, records) = synthetic::diverging_run();
+        let run = [Run::from_records(manifest, records)];
+        let peak = RunSummary::of(&run[0]).max_effective_sharpness.unwrap();
+        assert!(peak > 2.0);
+        let advice = advise(&run);
+        let Some(rate) =
+            advice.story.headline.strip_prefix("rate 0.8 diverged: start again with a learning rate of at most ")
+        else {
+            panic!("{}", advice.story.headline)
+        };
+        let rate: f64 = rate.trim_end_matches('.').parse().unwrap();
+        assert!(rate * peak / 0.8 <= 2.0 && rate * peak / 0.8 > 1.0, "{rate} {peak}");
+        assert!(advice.story.paragraphs[0].contains("diverged at step 214"));
+    }
 }

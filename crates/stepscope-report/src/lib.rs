@@ -12,6 +12,7 @@
 //! ```
 
 pub mod advice;
+mod groups;
 pub mod number;
 mod page;
 mod run;
@@ -20,6 +21,7 @@ mod story;
 mod summary;
 mod table;
 
+pub use groups::{Group, Groups, LEVEL};
 pub use page::{Page, escape};
 pub use run::{Follower, LoadError, Point, Run, Series};
 pub use story::Story;

@@ -30,7 +30,8 @@ pub fn significant(value: f64) -> String {
 
 /// Value and error, both to the decimal place of the error's second digit.
 ///
-/// `error` is in the unit of `value`. An error that is 0 or not finite says nothing and is left out.
+/// `error` is in the unit of `value`. An error that is 0 or not finite, or less than a millionth of the value, says nothing
+/// and is left out.
 ///
 /// ```
 /// use stepscope_report::number::with_error;
@@ -39,7 +40,7 @@ pub fn significant(value: f64) -> String {
 /// assert_eq!(with_error(1.23456e-7, 2.0e-9), "(1.235 ± 0.020)e-7");
 /// ```
 pub fn with_error(value: f64, error: f64) -> String {
-    if !value.is_finite() || !error.is_finite() || error <= 0.0 {
+    if !value.is_finite() || !error.is_finite() || error <= SMALLEST_ERROR * value.abs() {
         return significant(value);
     }
     let size = value.abs().max(error);
@@ -56,6 +57,9 @@ pub fn with_error(value: f64, error: f64) -> String {
 
 /// An error far below the value would ask for more digits than a reader can use.
 const MOST_DECIMALS: usize = 6;
+
+/// A smaller share of the value is no error worth a reader's time.
+const SMALLEST_ERROR: f64 = 1e-6;
 
 /// A share between 0 and 1 as a percentage.
 ///
@@ -105,6 +109,27 @@ pub fn reading(name: &str, value: f64, error: Option<Uncertainty>) -> String {
             format!("{:.1} ({:.1} to {:.1}) %", 100.0 * value, 100.0 * low, 100.0 * high)
         }
         None | Some(Uncertainty::Exact) => percent(value),
+    }
+}
+
+/// A stretch of time, to two units: `42 s`, `3 min 20 s`, `5 h 12 min`, `2 d 3 h`.
+///
+/// ```
+/// use stepscope_report::number::duration;
+/// assert_eq!((duration(0.4), duration(200.0), duration(18_730.0)), ("0.4 s".into(), "3 min 20 s".into(), "5 h 12 min".into()));
+/// ```
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return "?".to_owned();
+    }
+    let whole = seconds.round() as u64;
+    let (minutes, hours) = (whole / 60, whole / 3600);
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{minutes} min {} s", whole % 60),
+        3600..86_400 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{} d {} h", hours / 24, hours % 24),
     }
 }
 
@@ -165,7 +190,8 @@ mod tests {
     #[test]
     fn an_error_far_above_or_below_its_value_stays_readable() {
         assert_eq!(with_error(0.0, 0.5), "0.00 ± 0.50");
-        assert_eq!(with_error(2.0, 1e-12), "2.000000 ± 0.000000");
+        assert_eq!(with_error(2.0, 1e-12), "2.00");
+        assert_eq!(with_error(8.77e11, 10.0), "8.77e11");
         assert_eq!(with_error(0.001, 250.0), "0 ± 250");
     }
 

@@ -59,6 +59,17 @@ impl Number {
         number::with_uncertainty(self.value, self.error)
     }
 
+    /// The number without its sign; the ends of an interval keep their distances from it.
+    pub fn size(&self) -> Self {
+        let error = match self.error {
+            Some(Uncertainty::Interval { low, high, level }) if self.value < 0.0 => {
+                Some(Uncertainty::Interval { low: -high, high: -low, level })
+            }
+            other => other,
+        };
+        Self { value: self.value.abs(), error }
+    }
+
     /// One standard error, residual, or half the width of the interval; 0 where exact.
     pub fn half_width(&self) -> f64 {
         match self.error {
@@ -154,4 +165,16 @@ pub fn summary_table(runs: &[RunSummary]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_negative_number_lies_in_its_interval() {
+        let error = Some(Uncertainty::Interval { low: -3.0, high: -1.0, level: 0.95 });
+        assert_eq!(Number { value: -1.5, error }.size().text(), "1.50 (1.00 to 3.00)");
+        assert_eq!(Number { value: 1.5, error: None }.size().text(), "1.50");
+    }
 }

@@ -98,11 +98,11 @@ fn every_curve_is_drawn_without_an_error() {
     let Some(browser) = chromium() else { return println!("skipped: no chromium") };
     let dom = dump_dom(&browser, &page);
     assert_eq!(attribute(&dom, "data-errors"), Some("0"), "{:?}", attribute(&dom, "data-last-error"));
-    // Twelve quantities of every run, and the three of each of two averages.
-    assert_eq!(attribute(&dom, "data-panels-drawn"), Some("18"));
+    // Twelve quantities of every run, the three of each of two averages, and prediction over measurement.
+    assert_eq!(attribute(&dom, "data-panels-drawn"), Some("19"));
     // Training loss has a prediction; the minimum along the line belongs to one run; averages to the three long ones.
-    assert_eq!(attribute(&dom, "data-curves-drawn"), Some("64"));
-    assert!(dom.matches("<canvas").count() >= 18);
+    assert_eq!(attribute(&dom, "data-curves-drawn"), Some("65"));
+    assert!(dom.matches("<canvas").count() >= 19);
 }
 
 /// A run whose readings are hard to write: next to a power of ten, tiny, huge, zero, with errors of all sizes.

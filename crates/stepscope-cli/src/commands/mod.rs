@@ -10,6 +10,7 @@ mod spec;
 mod status;
 mod sweep;
 mod train;
+mod watch;
 mod weights;
 
 use std::io::Write;
@@ -36,6 +37,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Status(arguments) => status::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Watch(arguments) => watch::run(arguments),
         Command::Data { command: DataCommand::List { format } } => data::list(format),
         Command::Data { command: DataCommand::Fetch(arguments) } => data::fetch(&arguments),
         Command::Spec(arguments) => spec::run(&arguments),
@@ -58,6 +60,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Prints a result on stdout as JSON.
 pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
     print(&serde_json::to_string_pretty(value).map_err(Failure::failed)?)
+}
+
+/// Prints a result on stdout as JSON on one line: the last of several.
+pub(crate) fn print_line<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
+    print(&serde_json::to_string(value).map_err(Failure::failed)?)
 }
 
 /// Writes a file whole or not at all.

@@ -10,12 +10,11 @@ use crate::commands::{print, write_whole};
 use crate::failure::Failure;
 
 pub(super) fn run(arguments: &ReportArguments) -> Result<(), Failure> {
-    let mut runs = Vec::new();
+    let mut folders = Vec::new();
     for folder in &arguments.folders {
-        for found in Run::discover(folder).map_err(Failure::bad_input)? {
-            runs.push(Run::load(&found).map_err(Failure::bad_input)?);
-        }
+        folders.extend(Run::discover(folder).map_err(Failure::bad_input)?);
     }
+    let runs: Vec<Run> = Run::load_all(&folders).into_iter().collect::<Result<_, _>>().map_err(Failure::bad_input)?;
     let first = &arguments.folders[0];
     let path = arguments.out.clone().unwrap_or_else(|| first.join("report.html"));
     let title = first.canonicalize().ok().and_then(|path| path.file_name().map(|name| name.display().to_string()));

@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &ResumeArguments) -> Result<(), Failure> {
         say(&format!("passed over: {skipped}"));
     }
     say(&format!("{name} goes on from step {}", point.step()));
-    let outcome = go_on(spec, &dataset, &folder, &point, &Signals::listen())?;
+    let outcome = go_on(spec, &dataset, &folder, &point, (&Signals::listen(), arguments.format))?;
     show(path, name, &outcome.reason, arguments.format)
 }
 

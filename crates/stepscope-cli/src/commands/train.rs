@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use stepscope::record::RunFolder;
+use serde::Serialize;
+use stepscope::record::{RunFolder, RunLock};
 use stepscope::types::{RunSpec, StopReason};
 use stepscope_report::{Run, RunSummary, summary_table};
 
 use crate::args::{Format, TrainArguments};
-use crate::commands::{print, print_json, read_spec, report};
+use crate::commands::{print, print_line, read_spec, report};
 use crate::execute::{execute, load};
 use crate::failure::Failure;
 use crate::signals::Signals;
@@ -24,13 +25,16 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
     if !arguments.force {
         refuse_unfinished(&folder, &spec)?;
     }
-    let (_, outcome) = execute(&spec, &dataset, &folder, arguments.force, Vec::new(), &Signals::listen())?;
+    let (_, outcome) =
+        execute(&spec, &dataset, &folder, arguments.force, Vec::new(), (&Signals::listen(), arguments.format))?;
     show(&folder, &spec.name, &outcome.reason, arguments.format)
 }
 
 /// A folder that holds this very run, begun and not ended, is no mistake: it wants to go on.
 fn refuse_unfinished(folder: &Path, spec: &RunSpec) -> Result<(), Failure> {
     let Ok(run) = RunFolder::open(folder) else { return Ok(()) };
+    // One that is being written now is no mistake either, and will not be waiting to go on.
+    drop(RunLock::take(folder).map_err(Failure::of_folder)?);
     let same = run.manifest().is_ok_and(|manifest| manifest.spec == *spec);
     if same && matches!(run.ending(), Ok(None)) {
         let path = folder.display();
@@ -41,13 +45,21 @@ fn refuse_unfinished(folder: &Path, spec: &RunSpec) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The last line of a run's events.
+#[derive(Serialize)]
+struct Last<'a> {
+    record: &'static str,
+    #[serde(flatten)]
+    summary: &'a RunSummary,
+}
+
 /// Writes the page of a run that ended, and prints how it ended.
 pub(super) fn show(folder: &Path, name: &str, reason: &StopReason, format: Format) -> Result<(), Failure> {
     let run = Run::load(folder).map_err(Failure::failed)?;
     let page = report::write(&folder.join("report.html"), name, std::slice::from_ref(&run))?;
     let summary = RunSummary::of(&run);
     match format {
-        Format::Json => print_json(&summary),
+        Format::Json => print_line(&Last { record: "summary", summary: &summary }),
         Format::Text => {
             let ended = match reason {
                 StopReason::Finished => format!("{name} finished after {} steps.", run.last_step()),

@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &QuickstartArguments) -> Result<(), Failure> {
         if spec.name == plan::GOOD {
             train_and_predict(spec, &dataset, folder, &predicted, arguments.force)?;
         } else {
-            execute(spec, &dataset, folder, arguments.force, Vec::new(), &Signals::default())?;
+            execute(spec, &dataset, folder, arguments.force, Vec::new(), (&Signals::default(), Format::Text))?;
         }
     }
     let mut runs = Vec::new();
@@ -69,7 +69,7 @@ fn train_and_predict(
     let mut probe = LocalQuadraticProbe::on_training_set(spec, dataset);
     let due = plan::forecast_from(&lengths);
     let extra = vec![ScheduledProbe { probe: &mut probe, due }];
-    let (manifest, _) = execute(spec, dataset, folder, force, extra, &Signals::default())?;
+    let (manifest, _) = execute(spec, dataset, folder, force, extra, (&Signals::default(), Format::Text))?;
     let predicted = predict_run(plan::PREDICTED, &manifest, &lengths, probe.quadratics()).map_err(Failure::failed)?;
     write_run(predicted_folder, force, &predicted.manifest, &predicted.records)
 }

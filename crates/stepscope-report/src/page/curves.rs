@@ -1,34 +1,29 @@
 //! What the page's script draws: axes, runs and panels, as JSON.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use stepscope_types::StopReason;
-use stepscope_types::quantity::{self, Quantity};
+use stepscope_types::quantity;
 
-use crate::page::lineup::Lineup;
-use crate::{Point, Run};
+use crate::page::lineup::{Lineup, Role};
+use crate::page::panels::{self, Plan};
+use crate::page::{frame, ratio};
+use crate::{Point, Run, Series};
 
 /// Points of a curve beyond which it is thinned: four for each pixel of a wide panel.
 const MOST_POINTS: usize = 4000;
+/// Points of all curves of a panel together, and what a curve gets at least however many there are.
+const MOST_POINTS_OF_A_PANEL: usize = 40_000;
+const FEWEST_POINTS: usize = 200;
 
-/// Curves that answer the questions of the page, first; then those that explain them; then all others by name.
-const MAIN: [Quantity; 7] = [
-    quantity::TRAIN_LOSS,
-    quantity::TEST_LOSS,
-    quantity::TEST_ACCURACY,
-    quantity::EFFECTIVE_SHARPNESS,
-    quantity::HESSIAN_TOP_EIGENVALUE,
-    quantity::NOISE_SCALE,
-    quantity::LEARNING_RATE,
-];
-const MORE: [Quantity; 5] = [
-    quantity::TRAIN_ACCURACY,
-    quantity::BATCH_LOSS,
-    quantity::GRADIENT_NORM,
-    quantity::NOISE_TRACE,
-    quantity::LINE_MINIMUM,
-];
+/// Beyond so many curves in a panel bands would only cover each other.
+const MOST_BANDS: usize = 12;
+
+/// A noisy curve of more readings than this is also drawn as means over stretches of it, as many as this.
+const NUM_MEANS: usize = 150;
+/// A curve is noisy where its ups and downs add up to this many times its range.
+const NOISY: f64 = 8.0;
 
 /// A largest value this many times the smallest one is drawn on a logarithmic axis at first.
 const LOG_RATIO: f64 = 30.0;
@@ -38,14 +33,20 @@ pub(super) struct Curves {
     runs: Vec<RunLook>,
     /// Abscissae, shared by the curves that have the same.
     axes: Vec<Axis>,
-    panels: Vec<Panel>,
+    groups: Vec<PanelGroup>,
+    #[serde(skip)]
+    known_axes: HashMap<Vec<u64>, usize>,
 }
 
 #[derive(Serialize)]
 struct RunLook {
     name: String,
     look: usize,
-    prediction: bool,
+    /// Where the colour lies on the ramp.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shade: Option<f64>,
+    /// `run`, `pool`, `member` or `prediction`.
+    role: &'static str,
     /// Whether the run ended by diverging; its curves are marked where they end.
     diverged: bool,
 }
@@ -53,7 +54,33 @@ struct RunLook {
 #[derive(Serialize, PartialEq)]
 struct Axis {
     step: Vec<u64>,
-    epoch: Vec<f64>,
+    epoch: Epochs,
+}
+
+/// Epochs of an axis: a factor on the steps where there is one.
+#[derive(Serialize, PartialEq)]
+#[serde(untagged)]
+enum Epochs {
+    PerStep(f64),
+    Listed(Vec<Short>),
+}
+
+/// A number with the seven digits of single precision, a third of the page's size less; larger ones are written whole.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Short(pub(super) f64);
+
+impl Serialize for Short {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let short = self.0 as f32;
+        if short.is_normal() { serializer.serialize_f32(short) } else { serializer.serialize_f64(self.0) }
+    }
+}
+
+#[derive(Serialize)]
+struct PanelGroup {
+    key: String,
+    heading: String,
+    panels: Vec<Panel>,
 }
 
 #[derive(Serialize)]
@@ -66,120 +93,196 @@ struct Panel {
     /// After a value.
     suffix: String,
     percent: bool,
-    main: bool,
+    wide: bool,
     shape: &'static str,
     log_y: bool,
     limits: Vec<Limit>,
+    /// Values outside are left out of the picture at first: an explosion would flatten everything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame: Option<[Short; 2]>,
     curves: Vec<Curve>,
 }
 
 #[derive(Serialize)]
-struct Limit {
-    value: f64,
-    label: String,
+pub(super) struct Limit {
+    pub(super) value: f64,
+    pub(super) label: String,
 }
 
 #[derive(Serialize)]
 struct Curve {
     run: usize,
     axis: usize,
-    value: Vec<Option<f64>>,
+    /// The number within a family.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u64>,
+    value: Vec<Option<Short>>,
     /// Ends of the errors; left out where every value is exact.
     #[serde(skip_serializing_if = "Option::is_none")]
-    low: Option<Vec<Option<f64>>>,
+    low: Option<Vec<Option<Short>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    high: Option<Vec<Option<f64>>>,
+    high: Option<Vec<Option<Short>>>,
     /// Reasons by position.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     unresolved: BTreeMap<usize, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    means: Option<Means>,
+}
+
+/// Means over stretches of a noisy curve.
+#[derive(Serialize)]
+struct Means {
+    axis: usize,
+    value: Vec<Short>,
+    /// Readings in a stretch.
+    length: usize,
+}
+
+/// A series to be drawn.
+struct Drawn<'a> {
+    run: usize,
+    number: Option<u64>,
+    series: &'a Series,
 }
 
 impl Curves {
     pub(super) fn new(lineup: &Lineup) -> Self {
-        let runs = lineup.entries.iter().map(|entry| RunLook {
+        let runs = lineup.entries.iter().enumerate().map(|(index, entry)| RunLook {
             name: entry.run.name().to_owned(),
             look: entry.look,
-            prediction: entry.run.is_prediction(),
+            shade: lineup.shade(index),
+            role: match entry.role {
+                Role::Run => "run",
+                Role::Pool(_) => "pool",
+                Role::Member => "member",
+                Role::Prediction(_) => "prediction",
+            },
             diverged: matches!(entry.run.stop_reason(), Some(StopReason::Diverged { .. })),
         });
-        let mut curves = Self { runs: runs.collect(), axes: Vec::new(), panels: Vec::new() };
-        let runs: Vec<&Run> = lineup.entries.iter().map(|entry| entry.run).collect();
-        for name in panel_names(&runs) {
-            let panel = curves.panel(name, &runs);
-            curves.panels.extend(panel);
+        let (runs, known_axes) = (runs.collect(), HashMap::new());
+        let mut curves = Self { runs, axes: Vec::new(), groups: Vec::new(), known_axes };
+        let measured: Vec<&Run> = lineup.entries.iter().map(|entry| entry.run.as_ref()).collect();
+        for (key, plans) in panels::plan(&measured) {
+            let panels = plans.iter().filter_map(|plan| curves.panel(plan, &measured)).collect();
+            curves.groups.push(PanelGroup { key: key.to_owned(), heading: panels::heading(key), panels });
         }
+        let ratios = ratio::series(lineup);
+        let panels = ratios.iter().filter_map(|ratio| curves.ratio_panel(ratio)).collect();
+        let place =
+            curves.groups.iter().position(|group| group.key != panels::MAIN_GROUP).unwrap_or(curves.groups.len());
+        let (key, heading) = ("prediction".to_owned(), panels::heading("prediction"));
+        curves.groups.insert(place, PanelGroup { key, heading, panels });
+        curves.groups.retain(|group| !group.panels.is_empty());
         curves
     }
 
-    /// The panel of a quantity, unless no run has a value of it.
-    fn panel(&mut self, name: &str, runs: &[&Run]) -> Option<Panel> {
-        let drawn: Vec<Curve> = runs.iter().enumerate().filter_map(|(run, r)| self.curve(name, run, r)).collect();
-        let unit = runs.iter().map(|run| run.series(name).unit()).find(|unit| !unit.is_empty())?;
-        if drawn.is_empty() {
-            return None;
-        }
-        let known = quantity::by_name(name);
-        let percent = name.ends_with("accuracy");
-        let (unit, suffix) = if percent { ("", "") } else { unit_texts(unit) };
-        Some(Panel {
+    /// The panel of a quantity or family, unless no run has a value of it.
+    fn panel(&mut self, plan: &Plan, runs: &[&Run]) -> Option<Panel> {
+        let name = plan.name;
+        let drawn: Vec<Drawn> = (0..runs.len())
+            .flat_map(|run| plan.members.iter().map(move |&(name, number)| (run, number, runs[run].series(name))))
+            .filter(|(_, _, series)| series.first().is_some())
+            .map(|(run, number, series)| Drawn { run, number, series })
+            .collect();
+        let limits = if name == quantity::EFFECTIVE_SHARPNESS.name { stability_limits(runs) } else { Vec::new() };
+        let mut panel = self.drawn_panel(name, &drawn, limits)?;
+        panel.wide = name == quantity::TRAIN_LOSS.name;
+        panel.title = panels::title(name);
+        panel.description = panels::description(name);
+        Some(panel)
+    }
+
+    fn ratio_panel(&mut self, ratio: &ratio::Ratio) -> Option<Panel> {
+        let drawn: Vec<Drawn> =
+            ratio.curves.iter().map(|(run, series)| Drawn { run: *run, number: None, series }).collect();
+        let limit = Limit { value: 1.0, label: "as predicted".to_owned() };
+        let mut panel = self.drawn_panel(&format!("prediction/{}", ratio.name), &drawn, vec![limit])?;
+        panel.title = format!("{}, predicted / measured", panels::title(ratio.name));
+        panel.description = "Prediction over measurement where both have a reading; the band is the error of the \
+                             measurement. Above 1 the run did better than predicted where less is better."
+            .to_owned();
+        Some(panel)
+    }
+
+    fn drawn_panel(&mut self, name: &str, drawn: &[Drawn], limits: Vec<Limit>) -> Option<Panel> {
+        let unit = drawn.iter().map(|one| one.series.unit()).find(|unit| !unit.is_empty()).unwrap_or_default();
+        let percent = name.ends_with("accuracy") && !name.starts_with("prediction/");
+        let (unit, suffix) = if percent { Default::default() } else { panels::unit_texts(unit) };
+        let shape = shape(name);
+        let most = (MOST_POINTS_OF_A_PANEL / drawn.len().max(1)).clamp(FEWEST_POINTS, MOST_POINTS);
+        let bands = drawn.len() <= MOST_BANDS;
+        let curves: Vec<Curve> = drawn.iter().map(|one| self.curve(one, shape, most, bands)).collect();
+        let log_y = spans_decades(drawn);
+        let series: Vec<&Series> = drawn.iter().map(|one| one.series).collect();
+        (!curves.is_empty()).then(|| Panel {
             name: name.to_owned(),
-            title: known.map_or(name, |quantity| quantity.title).replace(" x ", " × "),
-            description: known.map_or("", |quantity| quantity.description).to_owned(),
-            unit: unit.to_owned(),
-            suffix: suffix.to_owned(),
+            title: String::new(),
+            description: String::new(),
+            unit,
+            suffix,
             percent,
-            main: MAIN.iter().any(|quantity| quantity.name == name),
-            shape: shape(name),
-            log_y: spans_decades(&drawn),
-            limits: if name == quantity::EFFECTIVE_SHARPNESS.name { stability_limits(runs) } else { Vec::new() },
-            curves: drawn,
+            wide: false,
+            shape,
+            log_y,
+            limits,
+            frame: frame::of(&series, log_y).map(|(low, high)| [Short(low), Short(high)]),
+            curves,
         })
     }
 
-    fn curve(&mut self, name: &str, run: usize, data: &Run) -> Option<Curve> {
-        let points = data.series(name).thinned(MOST_POINTS);
-        if points.iter().all(|point| point.value.is_none()) {
-            return None;
-        }
-        let column = |value: fn(&Point) -> Option<f64>| -> Vec<Option<f64>> {
-            points.iter().map(|point| value(point).map(rounded)).collect()
+    fn curve(&mut self, drawn: &Drawn, shape: &str, most: usize, bands: bool) -> Curve {
+        let points = drawn.series.thinned(most);
+        let column = |value: fn(&Point) -> Option<f64>| -> Vec<Option<Short>> {
+            points.iter().map(|point| value(point).map(Short)).collect()
         };
-        let low = column(|point| point.interval.map(|(low, _)| low));
-        let high = column(|point| point.interval.map(|(_, high)| high));
-        let has_errors = low.iter().any(Option::is_some);
+        let has_errors = bands && points.iter().any(|point| point.interval.is_some());
         let without_value = points.iter().enumerate().filter(|(_, point)| point.value.is_none());
         let reasons =
             without_value.map(|(index, point)| (index, point.unresolved.as_deref().unwrap_or("no value").to_owned()));
-        Some(Curve {
-            run,
+        Curve {
+            run: drawn.run,
             axis: self.axis(&points),
+            number: drawn.number,
             value: column(|point| point.value),
-            low: has_errors.then_some(low),
-            high: has_errors.then_some(high),
+            low: has_errors.then(|| column(|point| point.interval.map(|(low, _)| low))),
+            high: has_errors.then(|| column(|point| point.interval.map(|(_, high)| high))),
             unresolved: reasons.collect(),
-        })
+            means: if shape == "line" { self.means(drawn.series) } else { None },
+        }
+    }
+
+    fn means(&mut self, series: &Series) -> Option<Means> {
+        let num_values = series.points().len();
+        if num_values <= 2 * NUM_MEANS || !is_noisy(series) {
+            return None;
+        }
+        let length = num_values.div_ceil(NUM_MEANS);
+        let (points, value): (Vec<&Point>, Vec<f64>) = series.means(length).into_iter().unzip();
+        Some(Means { axis: self.axis(&points), value: value.into_iter().map(Short).collect(), length })
     }
 
     fn axis(&mut self, points: &[&Point]) -> usize {
-        let step = points.iter().map(|point| point.step.0).collect();
-        let epoch = points.iter().map(|point| rounded(point.epoch)).collect();
-        let axis = Axis { step, epoch };
-        self.axes.iter().position(|known| *known == axis).unwrap_or_else(|| {
-            self.axes.push(axis);
-            self.axes.len() - 1
-        })
+        let step: Vec<u64> = points.iter().map(|point| point.step.0).collect();
+        let axis = Axis { epoch: epochs(points), step: step.clone() };
+        match self.known_axes.get(&step) {
+            Some(&known) if self.axes[known] == axis => known,
+            _ => {
+                self.known_axes.insert(step, self.axes.len());
+                self.axes.push(axis);
+                self.axes.len() - 1
+            }
+        }
     }
 }
 
-/// The names of all panels, in order.
-fn panel_names<'a>(runs: &[&'a Run]) -> Vec<&'a str> {
-    let mut all: BTreeSet<&str> = runs.iter().flat_map(|run| run.names()).collect();
-    let known: Vec<&str> = MAIN.iter().chain(&MORE).filter_map(|quantity| all.take(quantity.name)).collect();
-    // The last value of an average stands in a table of its own: two or three readings are no curve.
-    let is_curve = |name: &&str| runs.iter().any(|run| run.series(name).points().len() > 3);
-    // Coordinates of a random projection mean nothing one by one.
-    let is_shown = |name: &&str| is_curve(name) && !name.starts_with("sketch/");
-    known.into_iter().chain(all.into_iter().filter(is_shown)).collect()
+fn epochs(points: &[&Point]) -> Epochs {
+    let factor = points.last().map_or(0.0, |last| last.epoch / (last.step.0 as f64).max(1.0));
+    let fits = |point: &&&Point| (point.epoch - factor * point.step.0 as f64).abs() <= 1e-9 * point.epoch.abs();
+    if points.iter().all(|point| fits(&point)) {
+        Epochs::PerStep(factor)
+    } else {
+        Epochs::Listed(points.iter().map(|point| Short(point.epoch)).collect())
+    }
 }
 
 fn shape(name: &str) -> &'static str {
@@ -192,18 +295,6 @@ fn shape(name: &str) -> &'static str {
     }
 }
 
-/// The unit beside a title, and after a value. A learning rate's unit says no more than its name does.
-fn unit_texts(unit: &str) -> (&str, &str) {
-    match unit {
-        "1" | "learning-rate" => ("", ""),
-        "1/learning-rate" => ("1 / learning rate", ""),
-        "nat^2" => ("nat²", " nat²"),
-        "nat" => ("nat", " nat"),
-        "examples" => ("examples", " examples"),
-        other => (other, ""),
-    }
-}
-
 /// 2 (1 + momentum), once for each momentum among the runs (`loss-prediction`, section 3).
 fn stability_limits(runs: &[&Run]) -> Vec<Limit> {
     let mut momenta: Vec<f64> = runs.iter().map(|run| run.manifest().spec.optimizer.momentum.get()).collect();
@@ -212,23 +303,32 @@ fn stability_limits(runs: &[&Run]) -> Vec<Limit> {
     let limit = |momentum: &f64| {
         let value = 2.0 * (1.0 + momentum);
         let with_momentum = if momenta == [0.0] { String::new() } else { format!(" with momentum {momentum}") };
-        Limit { value, label: format!("stability limit {}{with_momentum}", rounded(value)) }
+        Limit { value, label: format!("stability limit {}{with_momentum}", value as f32) }
     };
     momenta.iter().map(limit).collect()
 }
 
-fn spans_decades(curves: &[Curve]) -> bool {
-    let values = || curves.iter().flat_map(|curve| curve.value.iter().copied().flatten());
-    let smallest = values().fold(f64::INFINITY, f64::min);
+fn spans_decades(drawn: &[Drawn]) -> bool {
+    let points = || drawn.iter().flat_map(|one| one.series.values());
+    let smallest = points().map(|(_, value)| value).fold(f64::INFINITY, f64::min);
     // Intervals count: one that reaches far up would flatten everything below it.
-    let bounds = curves.iter().flat_map(|curve| curve.high.iter().flatten().copied().flatten());
-    let largest = values().chain(bounds).fold(0.0, f64::max);
+    let highest = |(point, value): (&Point, f64)| point.interval.map_or(value, |(_, high)| high);
+    let largest = points().map(highest).fold(0.0, f64::max);
     smallest > 0.0 && largest > LOG_RATIO * smallest
 }
 
-/// Seven significant digits: what single precision holds, and a third of the page's size less.
-fn rounded(value: f64) -> f64 {
-    format!("{value:.6e}").parse().unwrap_or(value)
+/// Whether a curve goes up and down far more than it gets anywhere; of positive values the logarithm is judged, so that
+/// a spike at the start does not hide the noise of the rest.
+fn is_noisy(series: &Series) -> bool {
+    let positive = series.values().all(|(_, value)| value > 0.0);
+    let mut values = series.values().map(|(_, value)| if positive { value.ln() } else { value });
+    let Some(first) = values.next() else { return false };
+    let (mut low, mut high, mut previous, mut path) = (first, first, first, 0.0);
+    for value in values {
+        path += (value - previous).abs();
+        (low, high, previous) = (low.min(value), high.max(value), value);
+    }
+    path > NOISY * (high - low) && high > low
 }
 
 #[cfg(test)]
@@ -242,6 +342,10 @@ mod tests {
         serde_json::from_str(&json_island(&Curves::new(&Lineup::new(runs)))).unwrap()
     }
 
+    fn panels(data: &Value) -> Vec<&Value> {
+        data["groups"].as_array().unwrap().iter().flat_map(|group| group["panels"].as_array().unwrap()).collect()
+    }
+
     fn quickstart() -> Vec<Run> {
         synthetic::quickstart().into_iter().map(|(manifest, records)| Run::from_records(manifest, records)).collect()
     }
@@ -249,24 +353,54 @@ mod tests {
     #[test]
     fn the_island_parses_back_with_every_curve_as_long_as_its_axis() {
         let data = parsed(&quickstart());
-        let panels = data["panels"].as_array().unwrap();
+        let panels = panels(&data);
         assert_eq!(panels[0]["name"], "train/loss");
         assert_eq!(panels[0]["curves"].as_array().unwrap().len(), 5, "four runs and a prediction");
         for curve in panels.iter().flat_map(|panel| panel["curves"].as_array().unwrap()) {
             let axis = &data["axes"][curve["axis"].as_u64().unwrap() as usize];
-            for column in [&axis["step"], &axis["epoch"]] {
-                assert_eq!(column.as_array().unwrap().len(), curve["value"].as_array().unwrap().len());
-            }
+            assert_eq!(axis["step"].as_array().unwrap().len(), curve["value"].as_array().unwrap().len());
+            assert!(axis["epoch"].is_f64(), "{}", axis["epoch"]);
         }
     }
 
     #[test]
     fn an_unresolved_reading_is_a_gap_with_its_reason() {
         let data = parsed(&quickstart());
-        let panels = data["panels"].as_array().unwrap();
-        let noise = panels.iter().find(|panel| panel["name"] == "noise/gradient_noise_scale").unwrap();
+        let noise = *panels(&data).iter().find(|panel| panel["name"] == "noise/gradient_noise_scale").unwrap();
         assert_eq!(noise["curves"][0]["value"][6], Value::Null);
         assert!(noise["curves"][0]["unresolved"]["6"].as_str().unwrap().contains("raise measure.noise_batches"));
+    }
+
+    #[test]
+    fn only_noisy_curves_have_means_and_they_are_those_of_all_readings() {
+        let data = parsed(&quickstart());
+        let panel = |name: &str| *panels(&data).iter().find(|panel| panel["name"] == name).unwrap();
+        assert_eq!(panel("control/learning_rate")["curves"][0]["means"], Value::Null);
+        assert_eq!(panel("train/loss")["curves"][1]["means"], Value::Null);
+        let means = &panel("train/batch_loss")["curves"][0]["means"];
+        let length = means["length"].as_u64().unwrap() as usize;
+        assert_eq!(length, 11);
+        let run = &quickstart()[0];
+        let expected =
+            run.series("train/batch_loss").values().take(length).map(|(_, v)| v).sum::<f64>() / length as f64;
+        assert!((means["value"][0].as_f64().unwrap() / expected - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_page_of_many_runs_is_thinned_by_the_panel() {
+        let run = |seed: u64| {
+            let records = (0..5000).map(|step| synthetic::loss(step, (step as f64 + seed as f64).sin() + 2.0));
+            Run::from_records(synthetic::manifest(&format!("r{seed}"), 0.001 * (seed + 1) as f64), records)
+        };
+        let runs: Vec<Run> = (0..50).map(run).collect();
+        let data = parsed(&runs);
+        let num_points: usize = panels(&data)[0]["curves"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|curve| curve["value"].as_array().unwrap().len())
+            .sum();
+        assert!((MOST_POINTS_OF_A_PANEL / 2..=MOST_POINTS_OF_A_PANEL).contains(&num_points), "{num_points}");
     }
 
     #[test]
@@ -278,31 +412,26 @@ mod tests {
     }
 
     #[test]
-    fn a_name_this_version_does_not_know_still_has_its_panel() {
-        let manifest = synthetic::manifest("run", 0.1);
-        let records = (0..9).map(|step| {
-            let mut record = synthetic::loss(step, 1.0);
-            if let stepscope_types::Record::Measurement(measurement) = &mut record {
-                measurement.name = "new/quantity".to_owned();
-            }
-            record
-        });
-        let data = parsed(&[Run::from_records(manifest, records)]);
-        assert_eq!(data["panels"][0]["title"], "new/quantity");
+    fn only_positive_values_over_decades_start_on_a_logarithmic_axis() {
+        let series = |values: &[f64]| {
+            let records = values.iter().zip(0..).map(|(&value, step)| synthetic::loss(step, value));
+            Run::from_records(synthetic::manifest("run", 0.1), records).series("train/loss").clone()
+        };
+        let spans = |all: &[&[f64]]| {
+            let all: Vec<Series> = all.iter().map(|values| series(values)).collect();
+            spans_decades(&all.iter().map(|series| Drawn { run: 0, number: None, series }).collect::<Vec<_>>())
+        };
+        assert!(spans(&[&[1.0], &[0.01]]));
+        assert!(!spans(&[&[1.0, 0.5]]));
+        assert!(!spans(&[&[100.0, 0.0]]));
     }
 
     #[test]
-    fn only_positive_values_over_decades_start_on_a_logarithmic_axis() {
-        let curve = |values: &[f64]| Curve {
-            run: 0,
-            axis: 0,
-            value: values.iter().copied().map(Some).collect(),
-            low: None,
-            high: None,
-            unresolved: BTreeMap::new(),
-        };
-        assert!(spans_decades(&[curve(&[1.0]), curve(&[0.01])]));
-        assert!(!spans_decades(&[curve(&[1.0, 0.5])]));
-        assert!(!spans_decades(&[curve(&[100.0, 0.0])]));
+    fn numbers_that_single_precision_cannot_hold_are_written_whole() {
+        let text = |value: f64| serde_json::to_string(&Short(value)).unwrap();
+        assert_eq!(
+            (text(0.1), text(1e300), text(1e-300), text(0.0)),
+            ("0.1".into(), "1e+300".into(), "1e-300".into(), "0.0".into())
+        );
     }
 }

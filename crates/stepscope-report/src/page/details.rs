@@ -1,15 +1,16 @@
 //! What ran: specification, data, network and versions, run by run.
 
 use serde_json::Value;
-use stepscope_types::quantity;
 
-use crate::page::lineup::Lineup;
+use crate::page::lineup::{Lineup, Role};
+use crate::page::panels;
 use crate::page::template::escape;
 use crate::{Run, number};
 
 pub(super) fn render(lineup: &Lineup) -> String {
-    let runs = (0..lineup.entries.len()).map(|index| {
-        let run = lineup.entries[index].run;
+    let whole = (0..lineup.entries.len()).filter(|&index| !matches!(lineup.entries[index].role, Role::Pool(_)));
+    let runs = whole.map(|index| {
+        let run = &lineup.entries[index].run;
         let facts = facts(run).into_iter().map(|(name, text)| format!("<dt>{name}</dt><dd>{text}</dd>\n"));
         format!(
             "<details>\n<summary>{}</summary>\n<div class=\"run\">\n<dl>\n{}</dl>\n<pre>{}</pre>\n</div>\n</details>\n",
@@ -59,7 +60,7 @@ fn unresolved(run: &Run, name: &str) -> Option<String> {
     let points = run.series(name).points();
     let failed = points.iter().filter(|point| point.value.is_none());
     let reason = failed.clone().next_back()?.unresolved.as_deref().unwrap_or("no reason recorded");
-    let title = quantity::by_name(name).map_or(name, |quantity| quantity.title);
+    let title = panels::title(name);
     Some(escape(&format!("{title}: {} of {} readings; last: {reason}", failed.count(), points.len())))
 }
 

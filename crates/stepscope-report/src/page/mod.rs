@@ -1,11 +1,23 @@
 //! One self-contained page: the story in words and numbers, the curves, and what ran.
 
 mod averages;
+mod comparison;
+mod costs;
 mod curves;
 mod details;
+mod frame;
+mod interval;
 mod lineup;
+mod panels;
+mod ratio;
+mod readings;
 mod runs_table;
+mod spectra;
 mod template;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 
 use crate::{Align, Run, Story, Table};
 use lineup::Lineup;
@@ -14,11 +26,15 @@ use template::{fill, json_island};
 
 const HTML: &str = include_str!("../../assets/page.html");
 const STYLE: &str = include_str!("../../assets/page.css");
-const SCRIPTS: [&str; 3] = [
+const SCRIPTS: [&str; 6] = [
     include_str!("../../assets/format.js"),
+    include_str!("../../assets/look.js"),
+    include_str!("../../assets/drawing.js"),
     include_str!("../../assets/panel.js"),
     include_str!("../../assets/page.js"),
+    include_str!("../../assets/start.js"),
 ];
+const LIVE_SCRIPT: &str = include_str!("../../assets/live.js");
 const UPLOT_LICENCE: &str = include_str!("../../assets/uplot/LICENSE");
 const UPLOT_SCRIPT: &str = include_str!("../../assets/uplot/uPlot.iife.min.js");
 const UPLOT_STYLE: &str = include_str!("../../assets/uplot/uPlot.min.css");
@@ -27,8 +43,11 @@ const UPLOT_STYLE: &str = include_str!("../../assets/uplot/uPlot.min.css");
 ///
 /// The file holds everything it shows: it asks the network for nothing, and its content security policy forbids it.
 /// All text given here or read from a run is escaped. Curves need JavaScript; everything else is plain HTML. Rendering
-/// is pure. The page of five runs of 1500 steps with 18 quantities has about 360 kB; curves are thinned, so its size
-/// grows with the number of runs and quantities, not with the number of steps.
+/// is pure. Curves are thinned with their extremes kept, so the size of a page grows with the number of runs and
+/// quantities, not with the number of steps; `docs/performance.md` has sizes and times.
+///
+/// Every quantity that a run recorded has a panel, grouped by the first word of its name. Runs that differ only in their
+/// seeds are pooled: median and interval, see [`Groups`](crate::Groups).
 ///
 /// ```
 /// use stepscope_report::{Page, Story};
@@ -41,6 +60,7 @@ pub struct Page<'a> {
     story: Story,
     runs: &'a [Run],
     references: Vec<String>,
+    live: bool,
 }
 
 impl<'a> Page<'a> {
@@ -70,27 +90,65 @@ impl<'a> Page<'a> {
         self
     }
 
+    /// Lets the page keep itself up to date: it listens for events at `events` beside its address, and asks for
+    /// [`Page::update`] at `update`. It may then connect to where it came from, and to nothing else.
+    pub fn live(mut self) -> Self {
+        self.live = true;
+        self
+    }
+
     /// The text of the page.
     pub fn render(&self) -> String {
         let lineup = Lineup::new(self.runs);
-        fill(
-            HTML,
-            &[
-                ("title", escape(&self.title)),
-                ("story", story(&self.story)),
-                ("runs", runs_table::render(&lineup)),
-                ("averages", averages::render(&lineup)),
-                ("details", details::render(&lineup)),
-                ("references", references(&self.references)),
-                ("data", json_island(&curves::Curves::new(&lineup))),
-                ("uplot_licence", UPLOT_LICENCE.to_owned()),
-                ("uplot_style", UPLOT_STYLE.to_owned()),
-                ("uplot_script", UPLOT_SCRIPT.to_owned()),
-                ("page_style", STYLE.to_owned()),
-                ("page_script", SCRIPTS.concat()),
-            ],
-        )
+        let mut values = self.parts(&lineup);
+        values.extend([
+            ("title", escape(&self.title)),
+            ("connect", if self.live { "; connect-src 'self'".to_owned() } else { String::new() }),
+            ("kicker", if self.live { "stepscope, live" } else { "stepscope report" }.to_owned()),
+            ("data", json_island(&curves::Curves::new(&lineup))),
+            ("uplot_licence", UPLOT_LICENCE.to_owned()),
+            ("uplot_style", UPLOT_STYLE.to_owned()),
+            ("uplot_script", UPLOT_SCRIPT.to_owned()),
+            ("page_style", STYLE.to_owned()),
+            ("page_script", SCRIPTS.concat() + if self.live { LIVE_SCRIPT } else { "" }),
+        ]);
+        fill(HTML, &values)
     }
+
+    /// What a live page needs to show the present state, as JSON: `parts`, the sections that are plain HTML, by name,
+    /// and `data`, what its script draws. `version` is given back to the page as it is.
+    pub fn update(&self, version: &str) -> String {
+        let lineup = Lineup::new(self.runs);
+        json_island(&Update {
+            version,
+            title: &self.title,
+            parts: self.parts(&lineup).into_iter().collect(),
+            data: curves::Curves::new(&lineup),
+        })
+    }
+
+    /// The sections that are plain HTML, by the name of their place.
+    fn parts(&self, lineup: &Lineup) -> Vec<(&'static str, String)> {
+        vec![
+            ("story", story(&self.story)),
+            ("runs", runs_table::render(lineup)),
+            ("comparison", comparison::render(lineup)),
+            ("averages", averages::render(lineup)),
+            ("spectra", spectra::render(lineup)),
+            ("readings", readings::render(lineup)),
+            ("costs", costs::render(lineup)),
+            ("details", details::render(lineup)),
+            ("references", references(&self.references)),
+        ]
+    }
+}
+
+#[derive(Serialize)]
+struct Update<'a> {
+    version: &'a str,
+    title: &'a str,
+    parts: BTreeMap<&'static str, String>,
+    data: curves::Curves,
 }
 
 fn story(story: &Story) -> String {
@@ -153,7 +211,7 @@ mod tests {
 
     #[test]
     fn no_placeholder_is_left_and_none_comes_from_user_text() {
-        let html = Page::new("title").render();
+        let html = Page::new("title").live().render();
         let template_leftover = |html: &str| html.split("{{").skip(1).any(|rest| !rest.starts_with("data}}"));
         assert!(!html.contains("{{"));
         let html = hostile_page();
@@ -176,12 +234,28 @@ mod tests {
         for loader in ["src=", "<link", "@import", "url(", "fetch(", "XMLHttpRequest", "import("] {
             assert!(!html.contains(loader), "{loader}");
         }
-        assert!(html.contains("default-src 'none'"));
+        assert!(html.contains("default-src 'none'") && !html.contains("connect-src"));
+        assert!(Page::new("title").live().render().contains("; connect-src 'self'\""));
+    }
+
+    #[test]
+    fn an_update_holds_every_part_of_the_page_and_its_curves() {
+        let raw = synthetic::quickstart();
+        let runs: Vec<Run> = raw.into_iter().map(|(manifest, records)| Run::from_records(manifest, records)).collect();
+        let update = Page::new(HOSTILE).runs(&runs).update("v7");
+        assert!(!update.contains('<'));
+        let update: serde_json::Value = serde_json::from_str(&update).unwrap();
+        assert_eq!((update["version"].as_str(), update["title"].as_str()), (Some("v7"), Some(HOSTILE)));
+        for (part, html) in update["parts"].as_object().unwrap() {
+            assert!(HTML.contains(&format!("data-part=\"{part}\"")), "{part} has no place");
+            assert!(html.is_string());
+        }
+        assert_eq!(update["data"]["runs"].as_array().unwrap().len(), 5);
     }
 
     #[test]
     fn embedded_assets_cannot_end_their_own_element() {
-        for asset in SCRIPTS.iter().chain(&[UPLOT_SCRIPT, UPLOT_STYLE, STYLE]) {
+        for asset in SCRIPTS.iter().chain(&[LIVE_SCRIPT, UPLOT_SCRIPT, UPLOT_STYLE, STYLE]) {
             assert!(!asset.contains("</") && !asset.contains("<!--"));
         }
         assert!(!UPLOT_LICENCE.contains("--"), "the licence stands in a comment");

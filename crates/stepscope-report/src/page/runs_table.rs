@@ -5,7 +5,7 @@ use stepscope_types::quantity::{self, Quantity};
 use stepscope_types::spec::LearningRateSpec;
 
 use crate::page::lineup::Lineup;
-use crate::page::template::escape;
+use crate::page::template::{cell, escape};
 use crate::{Run, number};
 
 const COLUMNS: [(&str, &Quantity); 5] = [
@@ -16,6 +16,10 @@ const COLUMNS: [(&str, &Quantity); 5] = [
     ("Rate × sharpness", &quantity::EFFECTIVE_SHARPNESS),
 ];
 
+/// What the numbers of pooled runs are.
+const POOLED: &str = " Of several seeds: the median at the last step that all of them reached, and in brackets the \
+                      interval that covers it, with 95 % from six seeds on; with fewer it is the range of all seeds.";
+
 pub(super) fn render(lineup: &Lineup) -> String {
     if lineup.entries.is_empty() {
         return "<p>No run was given.</p>\n".to_owned();
@@ -23,27 +27,28 @@ pub(super) fn render(lineup: &Lineup) -> String {
     let titles = COLUMNS.iter().map(|(title, quantity)| {
         format!("<th scope=\"col\" class=\"number\" title=\"{}\">{title}</th>", escape(quantity.description))
     });
-    let rows = (0..lineup.entries.len()).map(|index| row(lineup, index));
+    let rows = lineup.listed().map(|index| row(lineup, index));
     let (titles, rows): (String, String) = (titles.collect(), rows.collect());
     format!(
-        "<div class=\"scroll\"><table class=\"runs\"><thead><tr><th scope=\"col\">Run</th>\
+        "<div class=\"scroll\"><table class=\"wide runs\"><thead><tr><th scope=\"col\">Run</th>\
          <th scope=\"col\" class=\"number\">Learning rate</th>{titles}<th scope=\"col\">Outcome</th></tr></thead>\n\
          <tbody>\n{rows}</tbody></table></div>\n\
          <p class=\"note\">Last reading of each quantity. ± is one standard error of a mean, or the residual of an \
-         eigenvalue; what stands without it was computed from all examples.</p>\n{}",
+         eigenvalue; what stands without it was computed from all examples.{}</p>\n{}",
+        if lineup.pools() { POOLED } else { "" },
         advice(lineup)
     )
 }
 
 fn row(lineup: &Lineup, index: usize) -> String {
-    let run = lineup.entries[index].run;
+    let run = &lineup.entries[index].run;
     let class = if run.is_prediction() { " class=\"prediction\"" } else { "" };
     let cells: String = COLUMNS.iter().map(|(_, quantity)| last_reading(run, quantity)).collect();
     format!(
         "<tr{class}><th scope=\"row\">{}</th><td class=\"number\">{}</td>{cells}<td>{}</td></tr>\n",
         lineup.label(index),
         learning_rate(run),
-        outcome(run)
+        outcome(lineup, index)
     )
 }
 
@@ -64,7 +69,7 @@ fn last_reading(run: &Run, quantity: &Quantity) -> String {
     let Some((point, value)) = run.series(quantity.name).last() else {
         return "<td class=\"number none\">–</td>".to_owned();
     };
-    let text = number::reading(quantity.name, value, point.error);
+    let text = cell(quantity.name, value, point.error);
     let step = if point.step == run.last_step() {
         String::new()
     } else {
@@ -73,7 +78,8 @@ fn last_reading(run: &Run, quantity: &Quantity) -> String {
     format!("<td class=\"number\">{text}{step}</td>")
 }
 
-fn outcome(run: &Run) -> String {
+fn outcome(lineup: &Lineup, index: usize) -> String {
+    let run = &lineup.entries[index].run;
     let steps = number::count(run.last_step().0);
     match run.stop_reason() {
         _ if run.is_prediction() => "predicted".to_owned(),
@@ -81,7 +87,10 @@ fn outcome(run: &Run) -> String {
         Some(StopReason::Diverged { .. }) => {
             format!("<strong class=\"diverged\">diverged</strong><small>at step {steps}</small>")
         }
-        None => format!("no end recorded<small>last step {steps}</small>"),
+        None => {
+            let left = run.seconds_left().map_or(String::new(), |left| format!(", {} left", number::duration(left)));
+            format!("no end recorded<small>step {steps}, {:.0} % done{left}</small>", 100.0 * run.progress())
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Placeholders, and the two ways in which text becomes safe inside HTML.
 
 use serde::Serialize;
+use stepscope_types::Uncertainty;
+
+use crate::number;
 
 /// The template with every `{{name}}` replaced by the value of that name.
 ///
@@ -33,6 +36,17 @@ pub fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// A reading in a cell of a table: the ends of an interval stand below the value, for they would make the table wide.
+pub(super) fn cell(name: &str, value: f64, error: Option<Uncertainty>) -> String {
+    match error {
+        Some(Uncertainty::Interval { low, high, .. }) => {
+            let text = |value: f64| number::reading(name, value, None);
+            format!("{}<small>{} to {}</small>", text(value), text(low), text(high))
+        }
+        _ => number::reading(name, value, error),
+    }
 }
 
 /// JSON for a `<script type="application/json">`: with `<` escaped, nothing in it can end the element.

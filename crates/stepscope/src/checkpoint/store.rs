@@ -99,7 +99,7 @@ impl Checkpoints {
         let bytes = checkpoint.encode(&path.display().to_string())?;
         let partial = self.folder.join(format!("{PREFIX}{:09}{PARTIAL}", checkpoint.step.0));
         let write = || -> io::Result<()> {
-            self.files.create_dir(&self.folder)?;
+            self.create_folder()?;
             let mut file = self.files.create(&partial)?;
             file.write_all(&bytes)?;
             file.sync()?;
@@ -112,6 +112,14 @@ impl Checkpoints {
             let _ = self.files.remove(&partial);
             refused(&path, "be written", source)
         })
+    }
+
+    fn create_folder(&self) -> io::Result<()> {
+        if self.files.is_there(&self.folder) {
+            return Ok(());
+        }
+        self.files.create_dir(&self.folder)?;
+        self.folder.parent().map_or(Ok(()), |run_folder| self.files.sync_dir(run_folder))
     }
 
     /// Removes what `retention` does not keep among the checkpoints up to `step`.

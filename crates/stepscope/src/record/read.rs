@@ -14,16 +14,25 @@ use super::error::RecordError;
 /// # Errors
 /// [`RecordError`]: the file cannot be read, or a line is no record.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, RecordError> {
-    let file = || path.display().to_string();
-    let text =
-        fs::read_to_string(path).map_err(|source| RecordError::Refused { path: file(), action: "be read", source })?;
-    let whole = text.rfind('\n').map_or("", |newline| &text[..newline]);
-    whole
-        .lines()
+    let file = path.display().to_string();
+    match fs::read(path) {
+        Ok(bytes) => parse_records(&bytes, &file),
+        Err(source) => Err(RecordError::Refused { path: file, action: "be read", source }),
+    }
+}
+
+/// As [`read_records`], from bytes; `file` stands in messages.
+///
+/// # Errors
+/// [`RecordError::Line`]: a whole line is no record.
+pub fn parse_records(bytes: &[u8], file: &str) -> Result<Vec<Record>, RecordError> {
+    let end = bytes.iter().rposition(|&byte| byte == b'\n');
+    let lines = end.map(|end| bytes[..end].split(|&byte| byte == b'\n')).into_iter().flatten();
+    lines
         .enumerate()
         .map(|(index, line)| {
-            serde_json::from_str(line).map_err(|error| RecordError::Line {
-                file: file(),
+            serde_json::from_slice(line).map_err(|error| RecordError::Line {
+                file: file.to_owned(),
                 line: index + 1,
                 reason: error.to_string(),
             })

@@ -77,10 +77,13 @@ impl SweepFolder {
     }
 
     fn look(&self, run: &SweepRun) -> Result<Work, SweepError> {
+        let attempts = self.attempts_path(&run.id);
         if let Some(reason) = self.finished(run)? {
+            if !RunLock::is_taken(&attempts) {
+                self.tidy(&run.id);
+            }
             return Ok(Work::Finished(reason));
         }
-        let attempts = self.attempts_path(&run.id);
         fs::create_dir_all(&attempts).map_err(SweepError::refused(&attempts, "be created"))?;
         let Some(claim) = claim(&attempts)? else { return Ok(Work::Held) };
         // Only now is it certain that nobody finishes it in this moment.
@@ -137,6 +140,19 @@ impl SweepFolder {
     }
 }
 
+impl SweepFolder {
+    /// Removes what a finished run needs no more. What cannot be removed stays and is harmless.
+    fn tidy(&self, id: &RunId) {
+        let attempts = self.attempts_path(id);
+        // A copy whose lock is seen is left alone: it finds the result and removes itself.
+        let live = earlier_attempts(&attempts).unwrap_or_default().iter().any(|folder| RunLock::is_taken(folder));
+        if !live && fs::remove_dir_all(&attempts).is_ok() {
+            // Succeeds for the last run alone, which leaves a folder without a trace of the work.
+            let _ = fs::remove_dir(self.path().join("attempts"));
+        }
+    }
+}
+
 impl Attempt {
     /// The run's folder, of this attempt alone.
     pub fn folder(&self) -> &Path {
@@ -150,7 +166,7 @@ impl Attempt {
 
     /// The file for what the training process says.
     pub fn log_path(&self) -> PathBuf {
-        self.folder.with_extension("log")
+        log_of(&self.folder)
     }
 
     /// Writes the run's specification and says where.
@@ -167,6 +183,22 @@ impl Attempt {
     /// Whether the run came to its end in this attempt, by being finished or by diverging.
     pub fn is_ended(&self) -> bool {
         Progress::of(&self.folder).is_some_and(|progress| progress.ended.is_some())
+    }
+
+    /// Whether another process went on with a copy of this attempt, or finished the run and tidied up: it took this process for
+    /// dead, as it must after a cut network.
+    pub fn was_taken_over(&self) -> bool {
+        // The log is made before training begins and by nobody else, so it is missing only where it was removed.
+        !self.log_path().exists()
+    }
+
+    /// Removes what is left of an attempt that another process took over.
+    pub fn abandon(self) {
+        // What cannot be removed stays and is harmless.
+        let _ = fs::remove_dir_all(&self.folder);
+        if matches!(self.sweep.finished(&self.run), Ok(Some(_))) {
+            self.sweep.tidy(&self.run.id);
+        }
     }
 
     /// Gives up what was saved and begins anew, with the same right: for a state that cannot be gone on from.
@@ -207,7 +239,7 @@ impl Attempt {
             }
         };
         sync_folder(self.sweep.path());
-        self.tidy();
+        self.abandon();
         Ok(published)
     }
 
@@ -221,18 +253,10 @@ impl Attempt {
             serde_json::to_vec_pretty(failure).map_err(|e| SweepError::refused(&path, "be written")(e.into()))?;
         write_whole(&path, &text).map_err(SweepError::refused(&path, "be written"))
     }
+}
 
-    /// Removes what a finished run needs no more. What cannot be removed stays and is harmless.
-    fn tidy(&self) {
-        let attempts = self.sweep.attempts_path(&self.run.id);
-        // A copy that lives behind a cut network is left alone: it finds the result and removes itself.
-        let live = earlier_attempts(&attempts).unwrap_or_default().into_iter().any(|folder| RunLock::is_taken(&folder));
-        let gone = if live { fs::remove_dir_all(&self.folder) } else { fs::remove_dir_all(&attempts) };
-        if gone.is_ok() {
-            // Succeeds for the last run alone, which leaves a folder without a trace of the work.
-            let _ = fs::remove_dir(self.sweep.path().join("attempts"));
-        }
-    }
+fn log_of(folder: &Path) -> PathBuf {
+    folder.with_extension("log")
 }
 
 /// The right to work in the folder, unless another process has it.
@@ -281,6 +305,7 @@ fn go_on_from(from: &Path, to: &Path) -> Result<(), SweepError> {
         .map_err(SweepError::refused(from, "be copied to go on with"))?;
     fs::rename(&partial, to).map_err(SweepError::refused(to, "be given its copy"))?;
     // The copy is whole and holds all that the original does; one that stays costs space alone.
+    let _ = fs::remove_file(log_of(from));
     let _ = fs::remove_dir_all(from);
     Ok(())
 }

@@ -135,6 +135,31 @@ fn who_goes_on_with_an_attempt_goes_on_with_a_copy_of_the_furthest() {
 }
 
 #[test]
+fn who_was_taken_for_dead_finds_out_and_leaves_the_run_to_the_other() {
+    let root = tempfile::tempdir().unwrap();
+    let sweep = sweep();
+    let (folder, run) = (SweepFolder::create(root.path(), &sweep).unwrap(), &sweep.runs[0]);
+    let first = start(&folder, run);
+    fs::write(first.log_path(), "").unwrap();
+    write_run(first.folder(), &run.spec, 5, false);
+    write_checkpoint(first.folder());
+    assert!(!first.was_taken_over());
+    fs::remove_file(folder.attempts_path(&run.id).join(RunLock::FILE)).unwrap();
+    let Work::Resume(second) = folder.take_up(run).unwrap() else { panic!() };
+    assert!(first.was_taken_over());
+    // Its process writes on and makes a folder again that was removed.
+    write_checkpoint(first.folder());
+    let (first_path, second_path) = (first.folder().to_owned(), second.folder().to_owned());
+    first.abandon();
+    assert!(!first_path.exists() && second_path.exists());
+    write_run(&second_path, &run.spec, 20, true);
+    assert_eq!(second.publish().unwrap(), Published::Ours(StopReason::Finished));
+    write_checkpoint(&first_path);
+    assert!(matches!(folder.take_up(run).unwrap(), Work::Finished(_)));
+    assert!(!root.path().join("attempts").exists(), "what came late is tidied by the next that looks");
+}
+
+#[test]
 fn a_process_left_behind_is_waited_for_and_its_result_gets_its_name() {
     let root = tempfile::tempdir().unwrap();
     let sweep = sweep();

@@ -161,8 +161,8 @@ pub trait Sink {
 
 /// A sink could not take an event in.
 #[derive(Debug, Error)]
-#[error("{0}")]
-pub struct SinkError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+#[error(transparent)]
+pub struct SinkError(pub Box<dyn std::error::Error + Send + Sync>);
 
 /// Keeps every record in memory.
 #[derive(Debug, Default)]

@@ -11,8 +11,6 @@ use anyhow::Context;
 use stepscope::sweep::{Attempt, RunFailure};
 
 use super::budget::peak_memory;
-use crate::failure::Failure;
-
 /// How many bytes of what a process said are looked at for its last message.
 const LAST_WORDS: usize = 4096;
 
@@ -26,23 +24,22 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts training. `resumed` goes on from the attempt's newest checkpoint.
-    pub(super) fn start(attempt: Attempt, resumed: bool, threads: NonZeroUsize) -> Result<Self, Failure> {
-        let program =
-            std::env::current_exe().context("the program's own file cannot be found").map_err(Failure::Failed)?;
+    pub(super) fn start(attempt: Attempt, resumed: bool, threads: NonZeroUsize) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("the program's own file cannot be found")?;
         let log = attempt.log_path();
-        let log_file = File::create(&log).with_context(|| format!("{}: cannot be created", log.display()));
+        let log_file = File::create(&log).with_context(|| format!("{}: cannot be created", log.display()))?;
         let mut command = Command::new(&program);
         if resumed {
             command.arg("resume").arg(attempt.folder());
         } else {
-            command.arg("train").arg(attempt.write_spec().map_err(Failure::failed)?).arg("--out").arg(attempt.folder());
+            command.arg("train").arg(attempt.write_spec()?).arg("--out").arg(attempt.folder());
         }
         // A file and no pipe: a run that outlives its parent must still be able to say something.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file.map_err(Failure::Failed)?);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log_file);
         command.env("RAYON_NUM_THREADS", threads.to_string());
         apart(&mut command);
-        let started = command.spawn().with_context(|| format!("{}: cannot be started", program.display()));
-        Ok(Self { attempt, process: started.map_err(Failure::Failed)?, began: Instant::now(), resumed })
+        let process = command.spawn().with_context(|| format!("{}: cannot be started", program.display()))?;
+        Ok(Self { attempt, process, began: Instant::now(), resumed })
     }
 
     pub(super) fn attempt(&self) -> &Attempt {

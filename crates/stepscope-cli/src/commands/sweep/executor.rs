@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
-use stepscope::sweep::{Attempt, Published, RunFailure, SweepFolder, SweepRun, Work};
+use stepscope::sweep::{Attempt, Published, RunFailure, SweepError, SweepFolder, SweepRun, Work};
 use stepscope::types::StopReason;
 
 use super::announce::Announcer;
@@ -91,7 +91,7 @@ impl Executor<'_> {
             self.obey();
             while !self.stop.was_asked() && self.budget.allows_another(self.running.len()) {
                 let Some(run) = self.waiting.pop_front() else { break };
-                self.begin(run)?;
+                self.begin(run);
             }
             self.announcer.running(self.running.len());
             if self.running.is_empty() && (self.waiting.is_empty() || self.stop.was_asked()) {
@@ -116,23 +116,25 @@ impl Executor<'_> {
         }
     }
 
-    fn begin(&mut self, run: SweepRun) -> Result<(), Failure> {
+    fn begin(&mut self, run: SweepRun) {
         match self.folder.take_up(&run) {
             Ok(Work::Finished(reason)) => self.end(run, Ending::Done { reason, before: true }, None),
             Ok(Work::Held) => self.end(run, Ending::Elsewhere, None),
-            Ok(Work::Start(attempt)) => self.start(attempt, false)?,
-            Ok(Work::Resume(attempt)) => self.start(attempt, true)?,
+            Ok(Work::Start(attempt)) => self.start(attempt, false),
+            Ok(Work::Resume(attempt)) => self.start(attempt, true),
+            Err(error) => self.end(run, failed(&error), None),
+        }
+    }
+
+    fn start(&mut self, attempt: Attempt, resumed: bool) {
+        let run = attempt.run().clone();
+        match Child::start(attempt, resumed, self.limits.threads_per_run) {
+            Ok(child) => self.running.push(child),
             Err(error) => {
-                let failure = RunFailure { bad_input: error.is_bad_input(), message: error.to_string() };
+                let failure = RunFailure { bad_input: false, message: format!("{error:#}") };
                 self.end(run, Ending::Failed(failure), None);
             }
         }
-        Ok(())
-    }
-
-    fn start(&mut self, attempt: Attempt, resumed: bool) -> Result<(), Failure> {
-        self.running.push(Child::start(attempt, resumed, self.limits.threads_per_run)?);
-        Ok(())
     }
 
     fn look_after_running(&mut self) -> Result<(), Failure> {
@@ -144,45 +146,57 @@ impl Executor<'_> {
                 Some(status) => {
                     let child = self.running.swap_remove(index);
                     self.budget.saw_an_end();
-                    self.settle(child, status)?;
+                    self.settle(child, status);
                 }
             }
         }
         Ok(())
     }
 
-    /// A process has ended: its run is finished, failed, to be gone on with later, or to be begun anew.
-    fn settle(&mut self, child: Child, status: ExitStatus) -> Result<(), Failure> {
-        let seconds = Some(child.seconds());
-        let run = child.attempt().run().clone();
-        if child.attempt().is_ended() {
-            let ending = match child.into_attempt().publish() {
+    /// A process has ended: its run is finished, taken over, to be gone on with later, to be begun anew, or failed.
+    fn settle(&mut self, child: Child, status: ExitStatus) {
+        let (seconds, run) = (Some(child.seconds()), child.attempt().run().clone());
+        let ending = if child.attempt().was_taken_over() {
+            child.into_attempt().abandon();
+            self.done_by_another(&run).unwrap_or(Ending::Elsewhere)
+        } else if child.attempt().is_ended() {
+            match child.into_attempt().publish() {
                 Ok(Published::Ours(reason)) => Ending::Done { reason, before: false },
                 Ok(Published::AlreadyThere(reason)) => Ending::Done { reason, before: true },
-                Err(error) => {
-                    Ending::Failed(RunFailure { bad_input: error.is_bad_input(), message: error.to_string() })
-                }
-            };
-            self.end(run, ending, seconds);
+                Err(error) => self.done_by_another(&run).unwrap_or_else(|| failed(&error)),
+            }
+        } else if let Some(ending) = self.done_by_another(&run) {
+            child.into_attempt().abandon();
+            ending
         } else if status.code() == Some(i32::from(STATUS_TRY_AGAIN)) || self.stop.was_asked() {
-            self.end(run, Ending::Interrupted, seconds);
-        } else if let Some(reason) = self.folder.finished(&run).ok().flatten() {
-            // Another process finished it in the meantime and tidied this attempt away.
-            self.end(run, Ending::Done { reason, before: true }, seconds);
+            Ending::Interrupted
         } else if child.was_resumed() && status.code() == Some(2) {
             self.announcer.say(&format!("{}: its saved state cannot be used; it begins anew", run.spec.name));
-            let attempt = child.into_attempt().begin_anew().map_err(Failure::failed)?;
-            self.start(attempt, false)?;
+            match child.into_attempt().begin_anew() {
+                Ok(attempt) => return self.start(attempt, false),
+                Err(error) => failed(&error),
+            }
         } else {
             let failure = child.failure(status);
-            child.into_attempt().fail(&failure).map_err(Failure::failed)?;
-            self.end(run, Ending::Failed(failure), seconds);
-        }
-        Ok(())
+            // Where not even this can be written, the line on stderr still says it.
+            let _ = child.into_attempt().fail(&failure);
+            Ending::Failed(failure)
+        };
+        self.end(run, ending, seconds);
+    }
+
+    /// The result, where another process made it in the meantime.
+    fn done_by_another(&self, run: &SweepRun) -> Option<Ending> {
+        let reason = self.folder.finished(run).ok().flatten()?;
+        Some(Ending::Done { reason, before: true })
     }
 
     fn end(&mut self, run: SweepRun, ending: Ending, seconds: Option<f64>) {
         self.announcer.ended(&run.spec.name, &ending, seconds);
         self.ended.push(Ended { run, ending });
     }
+}
+
+fn failed(error: &SweepError) -> Ending {
+    Ending::Failed(RunFailure { bad_input: error.is_bad_input(), message: error.to_string() })
 }

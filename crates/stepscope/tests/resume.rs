@@ -1,0 +1,172 @@
+//! A run that goes on from any of its states is the run that was never stopped, in records and in every bit of its weights.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use stepscope::checkpoint::{Checkpoint, RecordsMark, named_tensors, spec_hash};
+use stepscope::data::Dataset;
+use stepscope::measure::LocalQuadraticProbe;
+use stepscope::models::Model;
+use stepscope::train::{
+    Due, Event, Interrupt, Outcome, Run, RunError, ScheduledProbe, Sink, SinkError, Snapshot, TrainError,
+};
+use stepscope::types::spec::{Activation, LearningRateSpec, ModelKind, Precision};
+use stepscope::types::{LearningRate, Momentum, Record, RunSpec, Step, TrainingDuration};
+
+/// Keeps records with the number of them before each state.
+#[derive(Default)]
+struct Keep {
+    records: Vec<Record>,
+    snapshots: Vec<(Arc<Snapshot>, usize)>,
+    resumed: Option<Step>,
+}
+
+impl Sink for Keep {
+    fn receive(&mut self, event: &Event) -> Result<(), SinkError> {
+        match event {
+            Event::Checkpoint(snapshot) => self.snapshots.push((Arc::clone(snapshot), self.records.len())),
+            Event::RunResumed { step, .. } => self.resumed = Some(*step),
+            _ => self.records.extend(event.records().into_iter().map(Record::without_timing)),
+        }
+        Ok(())
+    }
+}
+
+/// Through the bytes of a file and back.
+fn as_file(spec: &RunSpec, snapshot: &Snapshot) -> Checkpoint {
+    let checkpoint = Checkpoint {
+        step: snapshot.step,
+        spec: spec_hash(spec),
+        records: RecordsMark::default(),
+        wall_seconds: snapshot.wall_seconds,
+        state: Arc::clone(&snapshot.state),
+    };
+    Checkpoint::decode(&checkpoint.encode("memory").unwrap(), "memory").unwrap()
+}
+
+struct Ran {
+    outcome: Outcome<Model>,
+    kept: Keep,
+    quadratics: String,
+}
+
+fn run(spec: &RunSpec, dataset: &Dataset, from: Option<&Checkpoint>) -> Ran {
+    let mut probe = LocalQuadraticProbe::on_training_set(spec, dataset);
+    let mut prepared = Run::prepare(spec, dataset).unwrap();
+    if let Some(checkpoint) = from {
+        prepared = prepared.resumed_from(checkpoint).unwrap();
+    }
+    let mut kept = Keep::default();
+    let due = Due::From { start: 2, every: 5 };
+    let extra = if spec.measure.enabled { vec![ScheduledProbe { probe: &mut probe, due }] } else { Vec::new() };
+    let outcome = prepared.train(extra, &mut kept).unwrap();
+    Ran { outcome, kept, quadratics: format!("{:?}", probe.quadratics()) }
+}
+
+fn spec(learning_rate: LearningRateSpec) -> RunSpec {
+    let mut spec = RunSpec::with_learning_rate(learning_rate);
+    spec.data.train_examples = Some(96);
+    spec.data.test_examples = Some(32);
+    spec.model.hidden = Some(vec![6]);
+    spec.train.duration = TrainingDuration::Steps(12);
+    spec.line_search.every = TrainingDuration::Steps(3);
+    spec.line_search.num_batches = 2;
+    spec.measure.every = TrainingDuration::Steps(4);
+    spec.measure.examples = 24;
+    spec.measure.max_products = 4;
+    spec.measure.noise_batches = 8;
+    spec.average.start = TrainingDuration::Steps(5);
+    spec.average.two_point_gap = TrainingDuration::Steps(4);
+    spec.checkpoint.every = TrainingDuration::Steps(1);
+    spec
+}
+
+fn goes_on_from_every_state(spec: &RunSpec) {
+    let dataset = Dataset::load(&spec.data).unwrap();
+    let whole = run(spec, &dataset, None);
+    let steps = whole.outcome.step.0;
+    assert_eq!(whole.kept.snapshots.len() as u64, steps, "one a step");
+    for (snapshot, before) in &whole.kept.snapshots {
+        let again = run(spec, &dataset, Some(&as_file(spec, snapshot)));
+        assert_eq!(again.kept.resumed, Some(snapshot.step));
+        assert_eq!(again.kept.records, whole.kept.records[*before..], "from step {}", snapshot.step);
+        assert_eq!(named_tensors(&again.outcome.network), named_tensors(&whole.outcome.network));
+        assert_eq!(again.quadratics, whole.quadratics);
+        let later = |kept: &Keep| kept.snapshots.last().unwrap().0.state.clone();
+        assert_eq!(later(&again.kept), later(&whole.kept), "the last states are equal, in whatever they hold");
+    }
+}
+
+#[test]
+fn a_measured_learning_rate_with_momentum_goes_on_from_every_state() {
+    let mut spec = spec(LearningRateSpec::Measured);
+    spec.optimizer.momentum = Momentum::new(0.5).unwrap();
+    goes_on_from_every_state(&spec);
+}
+
+#[test]
+fn double_precision_and_convolutions_go_on_from_every_state() {
+    let rate = || LearningRateSpec::Fixed(LearningRate::new(0.05).unwrap());
+    let mut double = spec(rate());
+    double.model.precision = Precision::F64;
+    double.model.activation = Activation::Tanh;
+    double.optimizer.momentum = Momentum::new(-0.3).unwrap();
+    goes_on_from_every_state(&double);
+    let mut cnn = spec(rate());
+    (cnn.model.kind, cnn.model.hidden) = (ModelKind::SimpleCnn, None);
+    cnn.data.name = "fashion14".to_owned();
+    cnn.train.duration = TrainingDuration::Steps(3);
+    cnn.measure.enabled = false;
+    goes_on_from_every_state(&cnn);
+}
+
+#[test]
+fn an_interrupted_run_has_not_ended_and_its_state_is_that_of_its_step() {
+    /// Asks the run to stop while it takes step 4.
+    struct Ask(Interrupt, Keep);
+    impl Sink for Ask {
+        fn receive(&mut self, event: &Event) -> Result<(), SinkError> {
+            if matches!(event, Event::StepTaken { batch_loss, .. } if batch_loss.step == Step(4)) {
+                self.0.request();
+            }
+            self.1.receive(event)
+        }
+    }
+    let mut spec = spec(LearningRateSpec::Measured);
+    spec.checkpoint.every = TrainingDuration::Steps(10);
+    let dataset = Dataset::load(&spec.data).unwrap();
+    let interrupt = Interrupt::default();
+    let mut sink = Ask(interrupt.clone(), Keep::default());
+    let stopped = Run::prepare(&spec, &dataset).unwrap().interrupted_by(interrupt).train(Vec::new(), &mut sink);
+    assert!(matches!(stopped, Err(RunError::Train(TrainError::Interrupted { step: Step(5) }))), "{stopped:?}");
+    let (snapshot, before) = sink.1.snapshots.pop().unwrap();
+    assert_eq!((snapshot.step, before), (Step(5), sink.1.records.len()), "nothing is recorded after the state");
+    let mut whole = Keep::default();
+    Run::prepare(&spec, &dataset).unwrap().train(Vec::new(), &mut whole).unwrap();
+    let mut rest = Keep::default();
+    let prepared = Run::prepare(&spec, &dataset).unwrap().resumed_from(&as_file(&spec, &snapshot)).unwrap();
+    prepared.train(Vec::new(), &mut rest).unwrap();
+    assert_eq!([sink.1.records, rest.records].concat(), whole.records);
+}
+
+#[test]
+fn a_state_of_another_network_is_refused_with_the_first_difference() {
+    let spec = spec(LearningRateSpec::Measured);
+    let dataset = Dataset::load(&spec.data).unwrap();
+    let checkpoint = as_file(&spec, &run(&spec, &dataset, None).kept.snapshots[2].0);
+    let refused = |change: fn(&mut RunSpec)| {
+        let mut other = spec.clone();
+        change(&mut other);
+        let error = Run::prepare(&other, &dataset).unwrap().resumed_from(&checkpoint).unwrap_err();
+        assert!(error.is_bad_input());
+        error.to_string()
+    };
+    let message = refused(|spec| spec.model.hidden = Some(vec![7]));
+    assert!(message.contains("checkpoint of step 3") && message.contains("layers.0.bias is [6] of f32"), "{message}");
+    let message = refused(|spec| spec.model.hidden = Some(vec![6, 6]));
+    assert!(message.contains("layers.1") || message.contains("layers.2"), "{message}");
+    let message = refused(|spec| spec.model.precision = Precision::F64);
+    assert!(message.contains("of f32, where this network has") && message.contains("f64"), "{message}");
+}
