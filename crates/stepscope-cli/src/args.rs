@@ -1,5 +1,6 @@
 //! Every command and flag, once.
 
+mod export;
 mod measure;
 mod predict;
 mod sweep;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use stepscope::types::spec::MeasureBudget;
 
+pub(crate) use export::{ExportArguments, LiveArguments, ServerArguments};
 pub(crate) use measure::{Direction, MeasureArguments, name_of};
 pub(crate) use sweep::{Limits, Memory, RunShardArguments, StatusArguments, SweepArguments};
 
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Report(ReportArguments),
     /// Show the page of runs live while they train, in a browser or in the terminal
     Watch(WatchArguments),
+    /// Write runs for other tools: Parquet, CSV, TensorBoard, MLflow, Trackio
+    Export(ExportArguments),
     /// List the data sets, or download one
     Data {
         #[command(subcommand)]
@@ -95,6 +99,8 @@ pub(crate) struct TrainArguments {
     /// Replace a run that the folder already holds
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) live: LiveArguments,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -105,6 +111,8 @@ pub(crate) struct ResumeArguments {
     /// Folder of the run
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) live: LiveArguments,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,

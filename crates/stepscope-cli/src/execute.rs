@@ -10,10 +10,28 @@ use stepscope::record::{RecordError, ResumePoint, RunFolder, RunLock, RunSink};
 use stepscope::train::{FanOut, Outcome, Run, RunError, ScheduledProbe, Sink, TrainError};
 use stepscope::types::{Manifest, Record, RunSpec};
 
-use crate::args::Format;
+use crate::args::{Format, LiveArguments};
+use crate::exports::Exports;
 use crate::failure::Failure;
 use crate::progress::{EventLines, ProgressSink};
 use crate::signals::Signals;
+
+/// Who follows a run, and who may stop it.
+#[derive(Clone, Copy)]
+pub(crate) struct Followed<'a> {
+    pub(crate) signals: &'a Signals,
+    /// With [`Format::Json`] every record is also printed as it is made.
+    pub(crate) format: Format,
+    /// The tools that get its records while it runs.
+    pub(crate) live: &'a LiveArguments,
+}
+
+impl<'a> Followed<'a> {
+    /// By the progress line alone.
+    pub(crate) fn quietly(signals: &'a Signals, live: &'a LiveArguments) -> Self {
+        Self { signals, format: Format::Text, live }
+    }
+}
 
 /// Loads the data of a specification.
 pub(crate) fn load(spec: &RunSpec) -> Result<Dataset, Failure> {
@@ -22,17 +40,19 @@ pub(crate) fn load(spec: &RunSpec) -> Result<Dataset, Failure> {
 
 /// Trains `spec` on `dataset` into `folder`, with the probes of the specification and `extra` ones.
 ///
-/// With [`Format::Json`] every record is also printed as it is made. Everything that can be wrong with the input is found before the folder is touched.
+/// Everything that can be wrong with the input is found before the folder is touched.
 pub(crate) fn execute(
     spec: &RunSpec,
     dataset: &Dataset,
     folder: &Path,
     force: bool,
     extra: Vec<ScheduledProbe<'_, Model>>,
-    (signals, format): (&Signals, Format),
+    followed: Followed<'_>,
 ) -> Result<(Manifest, Outcome<Model>), Failure> {
-    let prepared = Run::prepare(spec, dataset).map_err(Failure::bad_input)?.interrupted_by(signals.interrupt.clone());
+    let prepared =
+        Run::prepare(spec, dataset).map_err(Failure::bad_input)?.interrupted_by(followed.signals.interrupt.clone());
     let manifest = prepared.manifest(unix_seconds());
+    let exports = Exports::new(followed.live, &manifest, folder)?;
     let (run_folder, _lock) = claim(folder, force)?;
     let start = || {
         run_folder.write_manifest(&manifest)?;
@@ -41,7 +61,7 @@ pub(crate) fn execute(
     let records = start().map_err(Failure::of_folder)?;
     let checkpoints = spec.checkpoint.enabled;
     let checkpoints = checkpoints.then(|| run_folder.checkpoint_writer(prepared.retention(), spec_hash(spec)));
-    let outcome = train(prepared, spec, extra, RunSink::new(records, checkpoints), &run_folder, (signals, format))?;
+    let outcome = train(prepared, spec, extra, RunSink::new(records, checkpoints), exports, &run_folder, followed)?;
     Ok((manifest, outcome))
 }
 
@@ -51,10 +71,12 @@ pub(crate) fn go_on(
     dataset: &Dataset,
     folder: &RunFolder,
     point: &ResumePoint,
-    (signals, format): (&Signals, Format),
+    followed: Followed<'_>,
 ) -> Result<Outcome<Model>, Failure> {
+    let manifest = folder.manifest().map_err(Failure::of_folder)?;
+    let exports = Exports::new(followed.live, &manifest, folder.path())?;
     let mut prepared =
-        Run::prepare(spec, dataset).map_err(Failure::bad_input)?.interrupted_by(signals.interrupt.clone());
+        Run::prepare(spec, dataset).map_err(Failure::bad_input)?.interrupted_by(followed.signals.interrupt.clone());
     if let Some(checkpoint) = &point.checkpoint {
         prepared = prepared.resumed_from(checkpoint).map_err(Failure::bad_input)?;
     }
@@ -63,7 +85,7 @@ pub(crate) fn go_on(
     let records = folder.reopen_records(point.records()).map_err(Failure::of_folder)?;
     let checkpoints = spec.checkpoint.enabled;
     let checkpoints = checkpoints.then(|| folder.checkpoint_writer(prepared.retention(), spec_hash(spec)));
-    train(prepared, spec, Vec::new(), RunSink::new(records, checkpoints), folder, (signals, format))
+    train(prepared, spec, Vec::new(), RunSink::new(records, checkpoints), exports, folder, followed)
 }
 
 fn train(
@@ -71,17 +93,20 @@ fn train(
     spec: &RunSpec,
     extra: Vec<ScheduledProbe<'_, Model>>,
     mut sink: RunSink,
+    mut exports: Exports,
     folder: &RunFolder,
-    (signals, format): (&Signals, Format),
+    followed: Followed<'_>,
 ) -> Result<Outcome<Model>, Failure> {
     let mut progress = ProgressSink::new(&spec.name, spec.optimizer.momentum.get());
+    exports.warn_through(progress.warner());
     let mut lines = EventLines::default();
-    let mut sinks: Vec<&mut dyn Sink> = vec![&mut sink, &mut progress];
-    if format == Format::Json {
+    let mut sinks: Vec<&mut dyn Sink> = vec![&mut sink, &mut progress, &mut exports];
+    if followed.format == Format::Json {
         sinks.push(&mut lines);
     }
     let outcome = prepared.train(extra, &mut FanOut(sinks));
     drop(progress);
+    exports.finish();
     match outcome {
         Ok(outcome) => Ok(outcome),
         Err(RunError::Train(TrainError::Interrupted { step })) => {
@@ -90,7 +115,7 @@ fn train(
                 if spec.checkpoint.enabled { "saved" } else { "nothing saved, as checkpoint.enabled = false asks" };
             let (name, path) = (&spec.name, folder.path().display());
             let message = format!("{name} stopped after {step} steps, {saved}; go on with: stepscope resume {path}");
-            Err(Failure::Stopped { message, status: signals.status() })
+            Err(Failure::Stopped { message, status: followed.signals.status() })
         }
         Err(error) if error.is_bad_input() => Err(Failure::bad_input(error)),
         Err(error) => Err(Failure::failed(error)),

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod download;
 mod execute;
+mod exports;
 mod failure;
 mod progress;
 mod quickstart;

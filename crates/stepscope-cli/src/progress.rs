@@ -1,6 +1,7 @@
 //! Progress on stderr: one line that a person can read at a glance.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -70,6 +71,12 @@ impl ProgressSink {
         let limit = 2.0 * (1.0 + momentum);
         Self { bar, latest: Latest { limit, loss: None, batch_loss: None, effective_sharpness: None, gauge: None } }
     }
+
+    /// Says something on stderr, above the bar.
+    pub(crate) fn warner(&self) -> Arc<dyn Fn(&str) + Send + Sync> {
+        let bar = self.bar.clone();
+        Arc::new(move |message| bar.suspend(|| warn(message)))
+    }
 }
 
 impl Sink for ProgressSink {
@@ -136,6 +143,12 @@ impl Sink for EventLines {
             written => written.map_err(|error| SinkError(Box::new(error))),
         }
     }
+}
+
+/// A warning on stderr.
+pub(crate) fn warn(message: &str) {
+    // Nothing is left to do where even stderr is gone.
+    let _ = writeln!(std::io::stderr(), "warning: {message}");
 }
 
 /// Work shorter than this shows nothing.

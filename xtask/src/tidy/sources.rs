@@ -32,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "one-backend-file",
         reason: "Inside stepscope one module names devices and backends (ARCHITECTURE.md, invariant 1)",
-        remedy: "Ask crates/stepscope/src/backend.rs for the device, or take it as an argument",
+        remedy: "Ask crates/stepscope/src/backend/ for the device, or take it as an argument",
         check: one_backend_file,
     },
     Rule {

@@ -1,6 +1,7 @@
 //! The commands, one file each: they parse, call the library and print.
 
 mod data;
+mod export;
 mod measure;
 mod predict;
 pub(crate) mod report;
@@ -38,6 +39,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Watch(arguments) => watch::run(arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Data { command: DataCommand::List { format } } => data::list(format),
         Command::Data { command: DataCommand::Fetch(arguments) } => data::fetch(&arguments),
         Command::Spec(arguments) => spec::run(&arguments),

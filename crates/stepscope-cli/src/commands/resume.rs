@@ -8,7 +8,7 @@ use stepscope::types::{Manifest, StopReason};
 use super::train::show;
 use crate::args::ResumeArguments;
 use crate::commands::print;
-use crate::execute::{go_on, load};
+use crate::execute::{Followed, go_on, load};
 use crate::failure::Failure;
 use crate::signals::{Signals, say};
 
@@ -59,7 +59,9 @@ pub(super) fn run(arguments: &ResumeArguments) -> Result<(), Failure> {
         say(&format!("passed over: {skipped}"));
     }
     say(&format!("{name} goes on from step {}", point.step()));
-    let outcome = go_on(spec, &dataset, &folder, &point, (&Signals::listen(), arguments.format))?;
+    let signals = Signals::listen();
+    let followed = Followed { signals: &signals, format: arguments.format, live: &arguments.live };
+    let outcome = go_on(spec, &dataset, &folder, &point, followed)?;
     show(path, name, &outcome.reason, arguments.format)
 }
 

@@ -9,7 +9,7 @@ use stepscope_report::{Run, RunSummary, summary_table};
 
 use crate::args::{Format, TrainArguments};
 use crate::commands::{print, print_line, read_spec, report};
-use crate::execute::{execute, load};
+use crate::execute::{Followed, execute, load};
 use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::wrap::wrap;
@@ -25,8 +25,9 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
     if !arguments.force {
         refuse_unfinished(&folder, &spec)?;
     }
-    let (_, outcome) =
-        execute(&spec, &dataset, &folder, arguments.force, Vec::new(), (&Signals::listen(), arguments.format))?;
+    let signals = Signals::listen();
+    let followed = Followed { signals: &signals, format: arguments.format, live: &arguments.live };
+    let (_, outcome) = execute(&spec, &dataset, &folder, arguments.force, Vec::new(), followed)?;
     show(&folder, &spec.name, &outcome.reason, arguments.format)
 }
 

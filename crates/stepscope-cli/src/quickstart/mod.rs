@@ -14,9 +14,9 @@ use stepscope::types::RunSpec;
 use stepscope_report::advice::advise;
 use stepscope_report::{Run, RunSummary, summary_table};
 
-use crate::args::{Format, QuickstartArguments};
+use crate::args::{Format, LiveArguments, QuickstartArguments};
 use crate::commands::{print, print_json, report};
-use crate::execute::{execute, load, write_run};
+use crate::execute::{Followed, execute, load, write_run};
 use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::wrap::wrap;
@@ -45,7 +45,14 @@ pub(crate) fn run(arguments: &QuickstartArguments) -> Result<(), Failure> {
         if spec.name == plan::GOOD {
             train_and_predict(spec, &dataset, folder, &predicted, arguments.force)?;
         } else {
-            execute(spec, &dataset, folder, arguments.force, Vec::new(), (&Signals::default(), Format::Text))?;
+            execute(
+                spec,
+                &dataset,
+                folder,
+                arguments.force,
+                Vec::new(),
+                Followed::quietly(&Signals::default(), &LiveArguments::default()),
+            )?;
         }
     }
     let mut runs = Vec::new();
@@ -69,7 +76,14 @@ fn train_and_predict(
     let mut probe = LocalQuadraticProbe::on_training_set(spec, dataset);
     let due = plan::forecast_from(&lengths);
     let extra = vec![ScheduledProbe { probe: &mut probe, due }];
-    let (manifest, _) = execute(spec, dataset, folder, force, extra, (&Signals::default(), Format::Text))?;
+    let (manifest, _) = execute(
+        spec,
+        dataset,
+        folder,
+        force,
+        extra,
+        Followed::quietly(&Signals::default(), &LiveArguments::default()),
+    )?;
     let predicted = predict_run(plan::PREDICTED, &manifest, &lengths, probe.quadratics()).map_err(Failure::failed)?;
     write_run(predicted_folder, force, &predicted.manifest, &predicted.records)
 }

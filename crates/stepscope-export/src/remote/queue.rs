@@ -31,6 +31,13 @@ pub(super) struct State {
     pub(super) is_done: bool,
 }
 
+impl State {
+    /// Whether nothing is sent any more.
+    fn is_over(&self) -> bool {
+        self.is_done || self.is_abandoned
+    }
+}
+
 impl Queue {
     pub(super) fn new(capacity: usize) -> Self {
         Self { state: Mutex::default(), changed: Condvar::new(), capacity }
@@ -41,10 +48,19 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a value, or counts it as dropped. Never waits for a server.
-    pub(super) fn push(&self, point: Point) {
+    /// Adds a value. Where the queue is full it is counted as dropped, or, with `patience`, room is waited for; once no
+    /// room came for so long, nothing is sent any more.
+    pub(super) fn push(&self, point: Point, patience: Option<Duration>) {
+        let is_full = |state: &State| state.waiting.len() >= self.capacity && !state.is_over();
         let mut state = self.lock();
-        if state.is_done || state.waiting.len() >= self.capacity {
+        if let Some(patience) = patience
+            && is_full(&state)
+        {
+            drop(state);
+            state = self.wait(Instant::now() + patience, |state| !is_full(state));
+            state.is_abandoned |= is_full(&state);
+        }
+        if state.is_over() || is_full(&state) {
             state.num_dropped += 1;
         } else {
             state.waiting.push_back(point);

@@ -17,8 +17,11 @@ pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 /// How long everything may take, and how much may wait.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Patience {
-    /// Values that may wait in memory, about 50 bytes each. Later ones are dropped and counted while it is full.
+    /// Values that may wait in memory, about 50 bytes each.
     pub capacity: usize,
+    /// What happens while it is full: `false` drops and counts what comes, for a run that must not wait; `true` waits for
+    /// room, as long as `deadline`, for records that are read from a file.
+    pub wait_when_full: bool,
     /// How long values are collected before they are sent together.
     pub collect: Duration,
     /// So many are sent without waiting for more.
@@ -37,6 +40,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             capacity: 100_000,
+            wait_when_full: false,
             collect: Duration::from_secs(1),
             most_collected: 1000,
             first_pause: Duration::from_millis(500),
@@ -65,6 +69,7 @@ pub struct RemoteSink {
     warn: Warn,
     name: String,
     deadline: Duration,
+    wait_when_full: bool,
     names: HashMap<String, Arc<str>>,
     started_millis: i64,
     latest_millis: i64,
@@ -82,7 +87,7 @@ impl RemoteSink {
         warn: Warn,
     ) -> Result<Self, ExportError> {
         let queue = Arc::new(Queue::new(patience.capacity));
-        let (name, deadline) = (target.name(), patience.deadline);
+        let (name, deadline, wait_when_full) = (target.name(), patience.deadline, patience.wait_when_full);
         let worker = Worker::new(target, Arc::clone(&queue), patience, Arc::clone(&warn));
         std::thread::Builder::new()
             .name("stepscope-remote".to_owned())
@@ -90,7 +95,7 @@ impl RemoteSink {
             .map_err(|source| ExportError::Refused { path: name.clone(), action: "be given a thread", source })?;
         let started_millis = i64::try_from(manifest.started_unix_seconds).unwrap_or(0).saturating_mul(1000);
         let names = HashMap::new();
-        Ok(Self { queue, warn, name, deadline, names, started_millis, latest_millis: started_millis })
+        Ok(Self { queue, warn, name, deadline, wait_when_full, names, started_millis, latest_millis: started_millis })
     }
 
     /// What became of the values so far.
@@ -123,7 +128,8 @@ impl RecordSink for RemoteSink {
                 let unix_millis = self.millis(measurement.timing);
                 if let Some(value) = measurement.value {
                     let name = self.shared_name(&measurement.name);
-                    self.queue.push(Point { name, step: measurement.step.0, value, unix_millis });
+                    let point = Point { name, step: measurement.step.0, value, unix_millis };
+                    self.queue.push(point, self.wait_when_full.then_some(self.deadline));
                 }
             }
             Record::Event(event) => {
@@ -137,10 +143,18 @@ impl RecordSink for RemoteSink {
         Ok(())
     }
 
-    /// Waits for what is still to be sent, at most [`Patience::deadline`]; says how much was not. Never an error.
+    /// Waits for what is still to be sent, at most [`Patience::deadline`] (or, with [`Patience::wait_when_full`], as long as
+    /// something arrives within every such span); says how much was not. Never an error.
     fn finish(&mut self) -> Result<(), ExportError> {
         self.queue.change(|state| state.is_last = true);
-        drop(self.queue.wait(Instant::now() + self.deadline, |state| state.is_done));
+        loop {
+            let before = self.delivery().num_sent;
+            let is_done = self.queue.wait(Instant::now() + self.deadline, |state| state.is_done).is_done;
+            let has_moved = self.delivery().num_sent > before;
+            if is_done || !self.wait_when_full || !has_moved {
+                break;
+            }
+        }
         self.queue.change(|state| state.is_abandoned = true);
         let Delivery { num_sent, num_missing } = self.delivery();
         if num_missing > 0 {

@@ -15,4 +15,4 @@ mod writer;
 pub use event::Moment;
 pub use read::{LoggedData, LoggedEvent, read_event_file};
 pub use sink::TensorBoardSink;
-pub use writer::EventFileWriter;
+pub use writer::{EventFileWriter, has_event_files};

@@ -38,11 +38,8 @@ impl TensorBoardSink {
     /// [`ExportError::Refused`].
     pub fn create(folder: &Path, manifest: &Manifest, from: Step) -> Result<Self, ExportError> {
         let started = manifest.started_unix_seconds as f64;
-        let mut sink =
-            Self { events: EventFileWriter::create(folder)?, started, wall_time: started, reasons: HashMap::new() };
+        let mut sink = Self::without_manifest(folder, started, from)?;
         let at = Moment { step: from, wall_time: started };
-        // First of all: what comes before it would be dropped too.
-        sink.events.session_start(at)?;
         sink.events.plugin(
             hyperparameters::START_TAG,
             at,
@@ -52,6 +49,18 @@ impl TensorBoardSink {
         sink.events.text("run/specification", at, &specification::markdown(manifest))?;
         sink.events.flush()?;
         Ok(sink)
+    }
+
+    /// As [`TensorBoardSink::create`] for records of a run without a manifest, which began at `started`, in seconds since
+    /// 1970.
+    ///
+    /// # Errors
+    /// [`ExportError::Refused`].
+    pub fn without_manifest(folder: &Path, started: f64, from: Step) -> Result<Self, ExportError> {
+        let mut events = EventFileWriter::create(folder)?;
+        // First of all: what comes before it would be dropped too.
+        events.session_start(Moment { step: from, wall_time: started })?;
+        Ok(Self { events, started, wall_time: started, reasons: HashMap::new() })
     }
 
     /// A text in Markdown at the time of the latest record: advice, for instance.

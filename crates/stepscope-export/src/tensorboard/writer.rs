@@ -180,6 +180,11 @@ impl Drop for EventFileWriter {
     }
 }
 
+/// Whether a folder holds an event file.
+pub fn has_event_files(folder: &Path) -> bool {
+    newest(folder).is_some()
+}
+
 /// The time in the name of the newest event file of a folder.
 fn newest(folder: &Path) -> Option<u64> {
     let names = fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

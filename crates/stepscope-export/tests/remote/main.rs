@@ -1,5 +1,5 @@
 //! Servers that answer, that are away, slow, broken, and that come back.
-#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, unreachable_pub)]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -8,7 +8,7 @@ mod server;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::{ended, manifest, measured, run};
 use fakes::{Shared, shared};
@@ -207,6 +207,26 @@ fn a_full_buffer_drops_the_newest_and_counts_them() {
 }
 
 #[test]
+fn records_from_a_file_wait_for_room_and_none_is_dropped() {
+    let kept = shared();
+    let at_server = Arc::clone(&kept);
+    let server = Server::start(move |request| fakes::mlflow(&at_server, request));
+    let patience = Patience { capacity: 50, wait_when_full: true, ..quick() };
+    let mut sink = to_mlflow(&server.url(), patience, listen().0);
+    let records = run(500);
+    record_all(&mut sink, &records);
+    sink.finish().unwrap();
+    check(&kept, &sink, &records);
+
+    // Where no room comes, the first value that waited in vain is the last one that waited.
+    let patience = Patience { capacity: 50, wait_when_full: true, deadline: Duration::from_millis(20), ..quick() };
+    let mut sink = to_mlflow(&format!("http://{}", free_address()), patience, listen().0);
+    record_all(&mut sink, &records);
+    sink.finish().unwrap();
+    assert_eq!(sink.delivery(), Delivery { num_sent: 0, num_missing: expected(&records).len() as u64 });
+}
+
+#[test]
 fn a_server_that_refuses_is_asked_no_more_and_the_run_goes_on() {
     let kept = shared();
     let at_server = Arc::clone(&kept);
@@ -255,6 +275,37 @@ fn trackio_gets_whole_steps_once_each_with_the_configuration() {
     assert!(kept.largest_batch <= 128);
     assert_eq!(kept.config.as_ref().unwrap()["optimizer.learning_rate"], 0.1);
     assert!(said.lock().unwrap().len() <= 1);
+}
+
+/// Against servers that run elsewhere: `STEPSCOPE_TEST_MLFLOW` and `STEPSCOPE_TEST_TRACKIO` are their addresses.
+#[test]
+fn real_servers_take_everything_where_their_addresses_are_given() {
+    let address = |variable: &str| {
+        let found = std::env::var(variable);
+        if found.is_err() {
+            eprintln!("skipped: {variable} is not set");
+        }
+        found.ok()
+    };
+    let records = run(1000);
+    let mut manifest = manifest("from a test");
+    manifest.started_unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mut sinks = Vec::new();
+    let (warn, said) = listen();
+    if let Some(url) = address("STEPSCOPE_TEST_MLFLOW") {
+        let target = Mlflow::new(&url, None, "stepscope-tests", "from a test", &manifest).unwrap();
+        sinks.push(RemoteSink::start(target, &manifest, quick(), Arc::clone(&warn)).unwrap());
+    }
+    if let Some(url) = address("STEPSCOPE_TEST_TRACKIO") {
+        let target = Trackio::new(&url, None, "stepscope-tests", "from a test", &manifest).unwrap();
+        sinks.push(RemoteSink::start(target, &manifest, quick(), Arc::clone(&warn)).unwrap());
+    }
+    for sink in &mut sinks {
+        record_all(sink, &records);
+        sink.finish().unwrap();
+        let num_sent = expected(&records).len() as u64;
+        assert_eq!(sink.delivery(), Delivery { num_sent, num_missing: 0 }, "{:?}", said.lock().unwrap());
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub use error::RecordError;
 pub use files::{Files, RecordFile, SystemFiles};
 pub use jsonl::RecordWriter;
 pub use lock::RunLock;
-pub use read::{parse_records, read_records, records_without_timing};
+pub use read::{RecordReader, parse_records, read_records, records_without_timing};
 pub use resume::{ResumePoint, resume_point};
 pub use run_folder::RunFolder;
 pub use run_sink::RunSink;

@@ -1,24 +1,84 @@
-//! Records read back, for comparing two runs.
+//! Records read back: for exporting a run, and for comparing two.
 
-use std::fs;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use stepscope_types::Record;
 
 use super::error::RecordError;
 
-/// The records of a file, in its order.
+/// No record comes near this length: what is longer is no record, and is not read into memory.
+const LONGEST_LINE: u64 = 16 << 20;
+
+/// The records of a file, one after the other, in its order: memory does not grow with the file.
 ///
-/// A last line that does not end in a newline is left out: a run that was killed while writing leaves one.
+/// A last line that does not end in a newline is left out: a run that was killed while writing leaves one. Nothing comes
+/// after an error.
+#[derive(Debug)]
+pub struct RecordReader {
+    reader: BufReader<File>,
+    file: String,
+    line: usize,
+    text: Vec<u8>,
+    has_failed: bool,
+}
+
+impl RecordReader {
+    /// Begins to read a record file.
+    ///
+    /// # Errors
+    /// [`RecordError::Refused`].
+    pub fn open(path: &Path) -> Result<Self, RecordError> {
+        let file = path.display().to_string();
+        match File::open(path) {
+            Ok(opened) => {
+                Ok(Self { reader: BufReader::new(opened), file, line: 0, text: Vec::new(), has_failed: false })
+            }
+            Err(source) => Err(RecordError::Refused { path: file, action: "be read", source }),
+        }
+    }
+
+    fn try_next(&mut self) -> Result<Option<Record>, RecordError> {
+        self.text.clear();
+        self.line += 1;
+        let limited = &mut (&mut self.reader).take(LONGEST_LINE);
+        limited.read_until(b'\n', &mut self.text).map_err(|source| RecordError::Refused {
+            path: self.file.clone(),
+            action: "be read",
+            source,
+        })?;
+        let is_whole = self.text.last() == Some(&b'\n');
+        if !is_whole && (self.text.len() as u64) < LONGEST_LINE {
+            return Ok(None);
+        }
+        serde_json::from_slice(&self.text).map(Some).map_err(|error| RecordError::Line {
+            file: self.file.clone(),
+            line: self.line,
+            reason: error.to_string(),
+        })
+    }
+}
+
+impl Iterator for RecordReader {
+    type Item = Result<Record, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_failed {
+            return None;
+        }
+        let next = self.try_next().transpose();
+        self.has_failed = matches!(next, Some(Err(_)));
+        next
+    }
+}
+
+/// The records of a file, in its order, all at once.
 ///
 /// # Errors
 /// [`RecordError`]: the file cannot be read, or a line is no record.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, RecordError> {
-    let file = path.display().to_string();
-    match fs::read(path) {
-        Ok(bytes) => parse_records(&bytes, &file),
-        Err(source) => Err(RecordError::Refused { path: file, action: "be read", source }),
-    }
+    RecordReader::open(path)?.collect()
 }
 
 /// As [`read_records`], from bytes; `file` stands in messages.
@@ -62,6 +122,8 @@ pub fn records_without_timing(path: &Path) -> Result<String, RecordError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
     use crate::record::{RecordWriter, SystemFiles};
     use stepscope_types::{Estimate, EventKind, EventRecord, Measurement, Step, Timing, Uncertainty};
 

@@ -26,6 +26,8 @@ impl RunFolder {
     pub const MANIFEST: &str = "run.json";
     /// The file of records.
     pub const RECORDS: &str = "metrics.jsonl";
+    /// What the names of event files, which TensorBoard reads, begin with.
+    pub const EVENT_FILES: &str = "events.out.tfevents.";
     /// The page.
     pub const REPORT: &str = "report.html";
 
@@ -57,6 +59,11 @@ impl RunFolder {
             if files.is_there(&file) {
                 files.remove(&file).map_err(|source| refused(&file, "be removed", source))?;
             }
+        }
+        let names = files.list(path).map_err(|source| refused(path, "be read", source))?;
+        for name in names.iter().filter(|name| name.starts_with(Self::EVENT_FILES)) {
+            let file = path.join(name);
+            files.remove(&file).map_err(|source| refused(&file, "be removed", source))?;
         }
         folder.checkpoints().remove_after(None)?;
         Ok(folder)
@@ -296,7 +303,9 @@ mod tests {
     #[test]
     fn force_removes_the_files_of_a_run_and_no_other() {
         let root = tempfile::tempdir().unwrap();
-        for name in ["run.json", "metrics.jsonl", "report.html", "notes.txt", "spec.toml"] {
+        for name in
+            ["run.json", "metrics.jsonl", "report.html", "events.out.tfevents.1.host.2.3", "notes.txt", "spec.toml"]
+        {
             fs::write(root.path().join(name), "old").unwrap();
         }
         fs::create_dir(root.path().join("figures")).unwrap();

@@ -4,6 +4,7 @@ use burn::Tensor;
 use burn::module::{Module, Param};
 use burn::tensor::ops::ConvOptions;
 
+use crate::backend::conv2d;
 use crate::models::init::WeightInit;
 use crate::models::{Dual, Pass};
 
@@ -52,7 +53,7 @@ impl Conv2d {
     pub fn forward(&self, x: Dual<4>, pass: &Pass) -> Dual<4> {
         let convolve = |x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>| {
             let options = ConvOptions::new([self.stride, self.stride], [self.padding, self.padding], [1, 1], 1);
-            burn::tensor::module::conv2d(x, weight, bias, options)
+            conv2d(x, weight, bias, options)
         };
         let (weight, bias) = (pass.param(&self.weight), pass.param(&self.bias));
         let value = convolve(x.value.clone(), weight.value.clone(), Some(bias.value));

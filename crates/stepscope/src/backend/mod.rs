@@ -1,7 +1,11 @@
-//! Devices and number types: the only file that names a Burn backend.
+//! Devices and number types: the only folder that names a Burn backend.
+
+mod convolution;
 
 use burn::tensor::{DType, Device};
 use stepscope_types::spec::Precision;
+
+pub(crate) use convolution::conv2d;
 
 /// Where tensors live and in which floating-point numbers.
 ///
