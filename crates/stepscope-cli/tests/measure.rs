@@ -105,6 +105,7 @@ fn what_cannot_be_measured_is_refused_with_what_to_do() {
     refuses(&["measure", "a", "--between", "other"], &["different networks"]);
     refuses(&["measure", "a", "--set", "train.batch_size=4"], &["train.batch_size", "[measure]"]);
     refuses(&["measure", "a", "--line", "random", "--from", "2", "--to", "1"], &["--from 2", "--to 1"]);
+    refuses(&["measure", "a", "--plane", "random"], &["--plane", "1 directions", "two"]);
     refuses(&["train", "spec.toml", "--out", "nothing", "--budget", "5"], &["budget", "5%"]);
     // A checkpoint that was cut off.
     let file = case.path("a/checkpoints/step-000000020.safetensors");

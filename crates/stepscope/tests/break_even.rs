@@ -138,7 +138,7 @@ fn a_budget_is_kept_says_what_it_left_out_and_leaves_out_the_same_again() {
     spec.measure.every = TrainingDuration::Steps(30);
     let first = records(&spec, &dataset);
     let cost = measurements(&first).find(|m| m.name == quantity::PROBE_COST.name).and_then(|m| m.value).unwrap();
-    assert!((0.12..=0.25).contains(&cost), "25 % of the training, nearly used up: {cost}");
+    assert!((0.12..=0.19).contains(&cost), "three quarters of 25 %, nearly used up: {cost}");
     let left_out = first.iter().find_map(|record| match record {
         Record::Event(event) => match &event.kind {
             EventKind::ReadingsLeftOut { left_out, .. } => Some(left_out.clone()),
@@ -148,7 +148,6 @@ fn a_budget_is_kept_says_what_it_left_out_and_leaves_out_the_same_again() {
     });
     let left_out = left_out.expect("so many readings of a small run do not fit");
     assert!(left_out.iter().any(|probe| probe.probe == "sharpness" && probe.num_taken > 0), "{left_out:?}");
-    assert!(left_out.iter().all(|probe| probe.probe != "distance"), "what costs nothing is never left out");
     let lines = |records: &[Record]| -> Vec<String> {
         records.iter().map(|record| serde_json::to_string(record).unwrap()).collect()
     };

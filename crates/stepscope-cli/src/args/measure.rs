@@ -26,7 +26,7 @@ pub(crate) struct MeasureArguments {
     #[arg(long, value_enum, value_name = "DIRECTION", conflicts_with_all = ["between", "plane", "probes"])]
     pub(crate) line: Option<Direction>,
     /// Instead: the loss on a plane through the weights: --plane sharpest,random
-    #[arg(long, value_enum, value_name = "DIRECTION,DIRECTION", value_delimiter = ',', num_args = 2, conflicts_with_all = ["between", "probes"])]
+    #[arg(long, value_enum, value_name = "DIRECTION,DIRECTION", value_delimiter = ',', num_args = 1, conflicts_with_all = ["between", "probes"])]
     pub(crate) plane: Vec<Direction>,
     /// Instead: the loss on the line from these weights (0) to those of another run (1)
     #[arg(long, value_name = "DIR", conflicts_with = "probes")]

@@ -43,7 +43,7 @@ impl<'a> BatchSharpnessProbe<'a> {
     }
 
     fn cost_of_one(batches: &BatchSource<'_>) -> Cost {
-        Cost::gradients(batches.batch_size()) + Cost::hessian_products(batches.batch_size())
+        Cost::gradients(batches.batch_size()) + Cost::hessian_products(batches.batch_size()) + Cost::passes(5)
     }
 
     /// gᵀHg/‖g‖² of one fresh batch.

@@ -57,7 +57,7 @@ impl BreakEvenMeter {
 
     /// What a reading over so many examples costs.
     pub fn cost(num_examples: usize) -> Cost {
-        Cost::tangents(num_examples) * 3.0
+        Cost::tangents(num_examples) * 3.0 + Cost::passes(8)
     }
 
     /// Reads at a point whose sharpest direction over `objective` (on the network's device) is the unit vector `direction`.

@@ -78,7 +78,8 @@ impl<N: Network> Probe<N> for CriticalSharpnessProbe<'_> {
         };
         self.cost = Cost::gradients(batch_size)
             + Cost::forwards(batch_size) * evaluations(&critical)
-            + Cost::forwards(num_examples) * evaluations(&raising);
+            + Cost::forwards(num_examples) * evaluations(&raising)
+            + Cost::passes(10);
         self.critical = critical.ok().map(|crossing| crossing.middle()).or(self.critical);
         self.raising = raising.ok().map(|crossing| crossing.middle()).or(self.raising);
 

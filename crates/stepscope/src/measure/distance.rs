@@ -4,6 +4,7 @@ use stepscope_spectral::random::RandomStream;
 use stepscope_types::quantity::{self, Quantity};
 use stepscope_types::{Estimate, Uncertainty};
 
+use super::cost::Cost;
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::statistics::{difference, norm};
 use crate::checkpoint::{State, StateError, Stateful};
@@ -12,12 +13,12 @@ use crate::models::{Network, ParamLayout};
 /// Distances of the weights from the first reading and from the last one, their norm, the norms of normalisation scales, and
 /// the coordinates of the way so far in a random projection.
 ///
-/// The projection is the same for every run with the same probe seed: coordinate j is ⟨θ_k − θ_0, r_j⟩/√m with standard normal
-/// r_j, j = 1 … m = 16. For two runs that start from the same weights, the norm of the difference of their
+/// The projection is the same for every run with the same probe seed: every parameter's way goes, with a random sign, to one of
+/// m = 16 coordinates. For two runs that start from the same weights, the norm of the difference of their
 /// coordinates at a step estimates the distance ‖θ_k − θ'_k‖ between them, with a relative standard error of 1/√(2m) = 18 %, from
 /// records alone. Normalisation scales are the parameters whose name ends in `gamma`.
 ///
-/// Cost: no gradient; m passes over the weights a reading, and two copies of them in memory. Source: `averaging`, section 1.1
+/// Cost: no gradient; a few passes over the weights a reading, and two copies of them in memory. Source: `averaging`, section 1.1
 /// (coupling distance); `curvature`, sections 2.4 and 3.2 (claims C11, C12).
 #[derive(Debug)]
 pub struct DistanceProbe {
@@ -33,20 +34,27 @@ impl DistanceProbe {
     }
 
     fn coordinates(&self, way: &[f64]) -> Vec<Measured> {
-        let scale = 1.0 / (quantity::SKETCH.len() as f64).sqrt();
-        let coordinate = |(index, quantity): (usize, &'static Quantity)| {
-            // A stream a coordinate, drawn again at each reading: cheaper than keeping m vectors of the size of the network.
-            let mut random = RandomStream::named(self.seed, &format!("random projection {index}"));
-            let product: f64 = way.iter().map(|x| x * random.normal()).sum();
-            exact(quantity, scale * product)
-        };
-        quantity::SKETCH.iter().enumerate().map(coordinate).collect()
+        let count = quantity::SKETCH.len();
+        let mut sums = vec![0.0; count];
+        // Drawn again at each reading: cheaper than keeping a vector of the size of the network.
+        let mut random = RandomStream::named(self.seed, "random projection");
+        for x in way {
+            let word = random.next_word();
+            let place = (word >> 1) as usize % count;
+            sums[place] += if word & 1 == 0 { *x } else { -x };
+        }
+        quantity::SKETCH.iter().zip(sums).map(|(quantity, sum)| exact(quantity, sum)).collect()
     }
 }
 
 impl<N: Network> Probe<N> for DistanceProbe {
     fn name(&self) -> &'static str {
         "distance"
+    }
+
+    fn cost(&self) -> Cost {
+        // The projection draws a random word for every parameter.
+        Cost::passes(30)
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {

@@ -25,7 +25,7 @@ use crate::models::Network;
 /// Shares carry Wilson's 95 % interval as if pairs were independent; pairs with a common end are not, so it is somewhat narrow. Batches are
 /// evaluated without batch statistics.
 ///
-/// Cost: a gradient and 1 + r forward passes of every batch, with r remembered points, each a copy of the weights. Source:
+/// Cost: a gradient and r forward passes of every batch, with r remembered points, each a copy of the weights. Source:
 /// `averaging`, section 1.1.
 #[derive(Debug)]
 pub struct FixedBatchesProbe {
@@ -83,7 +83,11 @@ impl<N: Network> Probe<N> for FixedBatchesProbe {
 
     fn cost(&self) -> Cost {
         let num_examples = self.num_examples();
-        Cost::gradients(num_examples) + Cost::forwards(num_examples) * (1 + self.remembered.len()) as f64
+        // Every remembered point: a middle, a way, and an inner product with each batch's gradient.
+        let passes = self.plain.len() + self.remembered.len() * (6 + self.plain.len());
+        Cost::gradients(num_examples)
+            + Cost::forwards(num_examples) * self.remembered.len() as f64
+            + Cost::passes(passes)
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {

@@ -44,7 +44,9 @@ impl GradientCovarianceProbe {
 
     fn cost_of(objective: &Objective, num_products: u64) -> Cost {
         let examples = objective.num_examples();
-        Cost::gradients(examples) + Cost::outer_products(examples) * (num_products + Self::TRACE_PROBES as u64) as f64
+        let passes = (num_products * (4 + num_products) + 4 * Self::TRACE_PROBES as u64) as usize;
+        let products = Cost::outer_products(examples) * (num_products + Self::TRACE_PROBES as u64) as f64;
+        Cost::gradients(examples) + products + Cost::passes(passes)
     }
 }
 

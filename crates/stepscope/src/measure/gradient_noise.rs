@@ -186,7 +186,9 @@ impl<N: Network> Probe<N> for NoiseProbe<'_> {
     }
 
     fn cost(&self) -> Cost {
-        Cost::gradients(self.num_batches * self.batch_size as usize)
+        // Every gradient is copied, squared and summed; the tests sum twice more and take inner products.
+        let passes = self.num_batches * if self.tested_noise_factor.is_some() { 7 } else { 3 };
+        Cost::gradients(self.num_batches * self.batch_size as usize) + Cost::passes(passes)
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {

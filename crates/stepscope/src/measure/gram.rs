@@ -29,6 +29,11 @@ impl Gram {
         Self { len, entries }
     }
 
+    /// All of them, row by row.
+    pub(super) fn entries(&self) -> &[f64] {
+        &self.entries
+    }
+
     pub(super) fn at(&self, row: usize, column: usize) -> f64 {
         self.entries[row * self.len + column]
     }

@@ -1,93 +1,75 @@
 //! The covariance of the measured batch gradients, through their inner products.
 
 use stepscope_spectral::random::RandomStream;
-use stepscope_spectral::{DenseOperator, Lanczos, LanczosConfig, StartVector};
+use stepscope_spectral::{DenseOperator, GradientSample, GramSpectrum, Lanczos, LanczosConfig, StartVector};
 use stepscope_types::quantity::{self, Quantity};
 use stepscope_types::{Estimate, Mode, Uncertainty};
 
 use super::gram::Gram;
 use super::probe::Measured;
-use super::ratio::jackknife_error;
+use super::statistics::mean_and_error;
 
-/// What the spectrum of one Gram matrix says.
-#[derive(Debug, Clone, Copy)]
-struct Spectrum {
-    top: f64,
-    conditioning: f64,
-    trace_ratio: f64,
-    top_five_share: f64,
-}
+/// Eigenvectors whose span a batch gradient is held against.
+const LEADING: usize = 5;
 
 /// Top eigenvalue, λ*/λ¹, trace over top, and ‖g‖/‖g_5‖ of the covariance of L batch gradients of `batch_size` examples drawn with
-/// replacement.
+/// replacement, scaled to one example; empty where they have no spectrum.
 ///
-/// With M the centred gradients as rows, M Mᵀ/(L − 1) has the non-zero eigenvalues of their covariance; times the batch size they are those
-/// of one example's gradient. The top one is too large, by about a factor of 1 + (tr/λ¹ − 1)/(L − 1) and more with heavy tails
-/// (1.4 to 2 for 25 batches of 128), and trace over top is at most L − 1: compare runs at equal number and size of batches only.
-/// ‖g‖/‖g_5‖ is the norm of the batch gradients over that of their projections on the five leading eigenvectors, each a root mean square; 1
-/// means that they lie inside. Errors are jackknife standard errors over batches, without the bias.
+/// The top eigenvalue and what is divided by it carry the bias of [`GramSpectrum`]: compare runs at equal number and size of batches only.
+/// Their errors are the top eigenvalue's standard error over batches. ‖g‖/‖g_5‖ is the norm of the batch gradients over that of their
+/// projections on the five leading eigenvectors, each a root mean square; 1 means that they lie inside.
 ///
-/// Source: `curvature`, sections 2.4 and 4.6 (*The Break-Even Point*, Appendix C). Cost: no gradient; O(L⁴) operations.
+/// Source: `curvature`, sections 2.4 and 4.6 (*The Break-Even Point*, Appendix C). Cost: no gradient; O(L³) operations.
 pub(super) fn gram_spectrum(gram: &Gram, batch_size: u64) -> Vec<Measured> {
-    let Some(all) = Spectrum::of(gram) else { return Vec::new() };
-    let left_out: Vec<Spectrum> = (0..gram.len).filter_map(|index| Spectrum::of(&gram.without(index))).collect();
+    let sample = GradientSample::Batches { batch_size: batch_size as usize };
+    let Ok(spectrum) = GramSpectrum::of_inner_products(gram.len, gram.entries(), sample) else { return Vec::new() };
     let num_examples = gram.len as u64 * batch_size;
-    let about = |quantity: &'static Quantity, of: &dyn Fn(&Spectrum) -> f64| {
-        let error = Uncertainty::StandardError(jackknife_error(left_out.iter().map(of)));
-        let estimate = Estimate::new(of(&all), quantity.unit, error);
+    let about = |quantity: &'static Quantity, estimate: Estimate| {
         Measured::new(quantity, estimate.over_examples(num_examples).in_mode(Mode::Eval))
     };
-    vec![
-        about(&quantity::GRAM_TOP_EIGENVALUE, &|spectrum| batch_size as f64 * spectrum.top),
-        about(&quantity::GRAM_CONDITIONING, &|spectrum| spectrum.conditioning),
-        about(&quantity::GRAM_TRACE_RATIO, &|spectrum| spectrum.trace_ratio),
-        about(&quantity::TOP_FIVE_SHARE, &|spectrum| spectrum.top_five_share),
-    ]
+    let top = spectrum.top_eigenvalue(quantity::GRAM_TOP_EIGENVALUE.unit);
+    let relative = (top.interval().1 - top.value) / top.value;
+    let over_top = |quantity: &'static Quantity, value: f64| {
+        about(quantity, Estimate::new(value, quantity.unit, Uncertainty::StandardError(value * relative)))
+    };
+    let conditioning = over_top(&quantity::GRAM_CONDITIONING, spectrum.smallest_nonzero() / top.value);
+    let trace_ratio = over_top(&quantity::GRAM_TRACE_RATIO, spectrum.trace_over_top());
+    let mut measured = vec![about(&quantity::GRAM_TOP_EIGENVALUE, top), conditioning, trace_ratio];
+    measured.extend(over_leading(gram).map(|estimate| about(&quantity::TOP_FIVE_SHARE, estimate)));
+    measured
 }
 
-impl Spectrum {
-    const LEADING: usize = 5;
-
-    /// `None` where the matrix cannot be taken apart: fewer than three batches, or gradients that do not differ.
-    fn of(gram: &Gram) -> Option<Self> {
-        let len = gram.len;
-        let rows: Vec<f64> = (0..len).map(|row| (0..len).map(|column| gram.at(row, column)).sum::<f64>()).collect();
-        let (scale, total) = (1.0 / len as f64, rows.iter().sum::<f64>());
-        let centred: Vec<f64> = (0..len * len)
-            .map(|index| {
-                let (row, column) = (index / len, index % len);
-                gram.at(row, column) - scale * (rows[row] + rows[column]) + scale * scale * total
-            })
-            .collect();
-        let trace: f64 = (0..len).map(|index| centred[index * len + index]).sum();
-        let mut operator = DenseOperator::new(len, centred).ok()?;
-        let config =
-            LanczosConfig { num_eigenpairs: len, max_products: len, tolerance: 0.0, ..LanczosConfig::default() };
-        // All products there are: the start matters for nothing but rounding.
-        let mut random = RandomStream::named(0, "gram spectrum");
-        let pairs = Lanczos::new(config).run(&mut operator, StartVector::Random, &mut random).ok()?.eigenpairs;
-        // Centring takes one dimension, so the last eigenvalue is zero.
-        let (top, smallest) = (pairs.first()?.eigenvalue, pairs.get(len.checked_sub(2)?)?.eigenvalue);
-        let inside: f64 = pairs
-            .iter()
-            .take(Self::LEADING.min(len - 1))
-            // Directions of rounding error alone would be divided by it.
-            .filter(|pair| pair.eigenvalue > 1e-12 * top)
-            .map(|pair| {
-                // ⟨gᵢ, e⟩ for the eigenvector e = Mᵀu/√μ of weight space.
-                let along = |row: usize| (0..len).map(|j| gram.at(row, j) * pair.eigenvector[j]).sum::<f64>();
-                (0..len).map(|row| along(row).powi(2)).sum::<f64>() / pair.eigenvalue
-            })
-            .sum();
-        let norms: f64 = (0..len).map(|index| gram.at(index, index)).sum();
-        let spectrum = Self {
-            top: top / (len as f64 - 1.0),
-            conditioning: smallest.max(0.0) / top,
-            trace_ratio: trace / top,
-            top_five_share: (norms / inside).sqrt(),
-        };
-        (top > 0.0).then_some(spectrum)
-    }
+/// √(mean ‖gᵢ‖²/mean ‖P gᵢ‖²), P the projection on the leading eigenvectors.
+fn over_leading(gram: &Gram) -> Option<Estimate> {
+    let len = gram.len;
+    let rows: Vec<f64> = (0..len).map(|row| (0..len).map(|column| gram.at(row, column)).sum::<f64>()).collect();
+    let (scale, total) = (1.0 / len as f64, rows.iter().sum::<f64>());
+    let centred = (0..len * len).map(|index| {
+        let (row, column) = (index / len, index % len);
+        gram.at(row, column) - scale * (rows[row] + rows[column]) + scale * scale * total
+    });
+    let mut operator = DenseOperator::new(len, centred.collect()).ok()?;
+    let num_eigenpairs = LEADING.min(len.checked_sub(1)?);
+    let config = LanczosConfig { num_eigenpairs, max_products: len, tolerance: 1e-10, ..LanczosConfig::default() };
+    let mut random = RandomStream::named(0, "leading eigenvectors");
+    let pairs = Lanczos::new(config).run(&mut operator, StartVector::Random, &mut random).ok()?.eigenpairs;
+    let top = pairs.first()?.eigenvalue;
+    // Directions of rounding error alone would be divided by it. ⟨gᵢ, e⟩ for the eigenvector e = Mᵀu/√μ of weight space.
+    let inside = |row: usize| -> f64 {
+        let leading = pairs.iter().filter(|pair| pair.eigenvalue > 1e-12 * top);
+        let squares = leading.map(|pair| {
+            let along: f64 = (0..len).map(|j| gram.at(row, j) * pair.eigenvector[j]).sum();
+            along * along / pair.eigenvalue
+        });
+        squares.sum()
+    };
+    let (norms, insides): (Vec<f64>, Vec<f64>) = (0..len).map(|row| (gram.at(row, row), inside(row))).unzip();
+    let mean_inside = mean_and_error(&insides).0;
+    let ratio = mean_and_error(&norms).0 / mean_inside;
+    let residuals: Vec<f64> = norms.iter().zip(&insides).map(|(norm, inside)| norm - ratio * inside).collect();
+    let error = mean_and_error(&residuals).1 / mean_inside;
+    let value = ratio.sqrt();
+    Some(Estimate::new(value, quantity::TOP_FIVE_SHARE.unit, Uncertainty::StandardError(error / (2.0 * value))))
 }
 
 #[cfg(test)]
@@ -108,12 +90,21 @@ mod tests {
             }
         }
         let gram = Gram::of(&gradients, &Backend::cpu(Precision::F64).plain());
-        let spectrum = Spectrum::of(&gram).unwrap();
+        let measured = gram_spectrum(&gram, 1);
+        let value = |quantity: &Quantity| {
+            measured
+                .iter()
+                .find(|m| m.quantity == quantity)
+                .and_then(|m| m.reading.estimate())
+                .map(|e| e.value)
+                .unwrap()
+        };
         // Covariance diag(18, 8, 2)/5.
-        assert!((spectrum.top - 3.6).abs() < 1e-10, "{spectrum:?}");
-        assert!((spectrum.trace_ratio - 28.0 / 18.0).abs() < 1e-10);
-        assert!(spectrum.conditioning.abs() < 1e-10, "six gradients in three dimensions");
+        assert!((value(&quantity::GRAM_TOP_EIGENVALUE) - 3.6).abs() < 1e-10, "{measured:?}");
+        assert!((value(&quantity::GRAM_TRACE_RATIO) - 28.0 / 18.0).abs() < 1e-10);
+        assert!(value(&quantity::GRAM_CONDITIONING).abs() < 1e-10, "six gradients in three dimensions");
         // Squares 600 + 28 in all, 28 of them inside the three axes.
-        assert!((spectrum.top_five_share - (628.0_f64 / 28.0).sqrt()).abs() < 1e-9, "{spectrum:?}");
+        let share = value(&quantity::TOP_FIVE_SHARE);
+        assert!((share - (628.0_f64 / 28.0).sqrt()).abs() < 1e-6, "{share}");
     }
 }

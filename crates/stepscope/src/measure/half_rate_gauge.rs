@@ -85,7 +85,7 @@ impl<N: Network> Probe<N> for HalfRateGaugeProbe<'_> {
 
     fn cost(&self) -> Cost {
         let forwards = Cost::forwards(self.examples.num_examples()) * (3.0 * self.num_updates as f64 + 4.0);
-        Cost::gradients(self.num_updates * self.batches.batch_size()) + forwards
+        Cost::gradients(self.num_updates * self.batches.batch_size()) + forwards + Cost::passes(6)
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {

@@ -32,10 +32,14 @@ pub trait Probe<N>: Stateful {
 
     /// What a reading costs: the last one, where readings differ; before the first, what one is expected to cost.
     ///
-    /// A budget leaves readings out by this number. The default is for probes that cost nothing beside passes over the
-    /// weights.
+    /// A budget leaves readings out by this number. The default is for probes that cost nothing.
     fn cost(&self) -> Cost {
         Cost::ZERO
+    }
+
+    /// How many shares of a budget the probe has where others have one: above 0.
+    fn weight(&self) -> f64 {
+        1.0
     }
 }
 

@@ -39,7 +39,7 @@ impl SharpnessProbe {
     pub fn new(objective: Objective, spec: &MeasureSpec, random: RandomStream) -> Self {
         let num_examples = objective.num_examples();
         // A cold start on a network takes about a dozen products, a warm one four.
-        let products = Cost::hessian_products(num_examples) * spec.max_products.min(12) as f64;
+        let products = Self::cost_of(num_examples, spec.max_products.min(12));
         Self {
             cost: Cost::gradients(num_examples) + products,
             objective,
@@ -52,6 +52,12 @@ impl SharpnessProbe {
             warm_start: None,
             break_even: None,
         }
+    }
+
+    /// Products, with the Krylov vectors that each is made orthogonal to.
+    fn cost_of(num_examples: usize, num_products: u64) -> Cost {
+        let passes = num_products * (4 + num_products);
+        Cost::hessian_products(num_examples) * num_products as f64 + Cost::passes(passes as usize)
     }
 
     /// The same with a break-even meter, which reads along the eigenvector of each reading.
@@ -71,6 +77,11 @@ impl<N: Network> Probe<N> for SharpnessProbe {
         self.cost
     }
 
+    /// What most other readings are held against, and the dearest of the usual ones.
+    fn weight(&self) -> f64 {
+        4.0
+    }
+
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
         let num_examples = self.objective.num_examples() as u64;
         let (_, gradient) = self.objective.loss_and_gradient(at.network, at.layout)?;
@@ -82,7 +93,7 @@ impl<N: Network> Probe<N> for SharpnessProbe {
         };
         let outcome = self.lanczos.run(&mut operator, start, &mut self.random)?;
         self.cost = Cost::gradients(self.objective.num_examples())
-            + Cost::hessian_products(self.objective.num_examples()) * outcome.num_products as f64;
+            + Self::cost_of(self.objective.num_examples(), outcome.num_products);
         let mut measured = vec![Measured::new(
             &quantity::GRADIENT_NORM,
             Estimate::new(gradient_norm, quantity::GRADIENT_NORM.unit, Uncertainty::Exact)

@@ -126,12 +126,24 @@ impl<'d> Bench<'d, '_> {
     }
 
     fn sharpness(&self, with_break_even: bool) -> Result<SharpnessProbe, SamplingError> {
-        let probe = SharpnessProbe::new(self.subset(u64::MAX, true)?, &self.spec.measure, self.random("sharpness"));
+        let probe =
+            SharpnessProbe::new(self.subset(self.affordable(), true)?, &self.spec.measure, self.random("sharpness"));
         if !with_break_even {
             return Ok(probe);
         }
         let (batch_size, num_examples) = (self.spec.train.batch_size, self.num_train() as u64);
         Ok(probe.with_break_even(BreakEvenMeter::new(self.sampling(), batch_size, num_examples)))
+    }
+
+    /// Examples on which a run's budget allows about ten readings of the sharpness: no limit without a budget.
+    fn affordable(&self) -> u64 {
+        let (Some(budget), Ok(plan)) =
+            (self.spec.measure.chosen_budget(), Plan::new(self.spec, self.num_train() as u64))
+        else {
+            return u64::MAX;
+        };
+        let examples = plan.num_steps as f64 * plan.batch_size as f64 * budget.share() * SHARPNESS_SHARE;
+        ((examples / TEN_READINGS) as u64).max(LEAST_SHARPNESS_EXAMPLES)
     }
 
     fn noise(&self) -> NoiseProbe<'d> {
@@ -186,3 +198,10 @@ const NUM_STEP_BATCHES: usize = 4;
 const NUM_GAUGE_UPDATES: usize = 8;
 /// Probe examples on which it evaluates them.
 const GAUGE_EXAMPLES: u64 = 512;
+/// Part of a budget that goes to the sharpness.
+const SHARPNESS_SHARE: f64 = 0.4;
+/// What ten readings cost for each example, in its gradients: a cold start of 12 Hessian products, then 4 each, with a gradient and
+/// the break-even meter each time.
+const TEN_READINGS: f64 = 12.0 * 8.0 / 3.0 + 9.0 * 4.0 * 8.0 / 3.0 + 10.0 * 4.0;
+/// Fewer examples than this have another curvature.
+const LEAST_SHARPNESS_EXAMPLES: u64 = 128;

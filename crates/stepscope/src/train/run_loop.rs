@@ -291,8 +291,11 @@ impl<N: Network> TrainingLoop<'_, N> {
         let point = ProbePoint { network, layout, step, learning_rate, motion, shared: Some(&shared) };
         let due: Vec<usize> =
             (0..self.probes.len()).filter(|&index| self.probes[index].due.at(step.0, self.plan.num_steps)).collect();
-        let costs: Vec<(&str, Cost)> =
-            due.iter().map(|&index| (self.probes[index].probe.name(), self.probes[index].probe.cost())).collect();
+        let wanted = |&index: &usize| {
+            let probe = &self.probes[index].probe;
+            (probe.name(), probe.cost(), probe.weight())
+        };
+        let costs: Vec<(&str, Cost, f64)> = due.iter().map(wanted).collect();
         let admitted = now.budget.admit(step.0, &costs);
         for (index, _) in due.into_iter().zip(admitted).filter(|(_, admitted)| *admitted) {
             let probe = &mut self.probes[index].probe;

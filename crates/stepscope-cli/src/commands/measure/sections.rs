@@ -96,6 +96,12 @@ struct Grid {
 impl Grid {
     fn of(arguments: &MeasureArguments) -> Result<Self, Failure> {
         let is_plane = !arguments.plane.is_empty();
+        if is_plane && arguments.plane.len() != 2 {
+            let count = arguments.plane.len();
+            return Err(Failure::BadInput(anyhow!(
+                "--plane: got {count} directions, expected two, such as sharpest,random"
+            )));
+        }
         let far = match (&arguments.between, arguments.line) {
             (Some(_), _) => 2.0,
             (None, Some(Direction::Gradient)) => 4.0,
