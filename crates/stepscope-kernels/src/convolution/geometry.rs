@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// y[n, o, r, c] = bias[o] + Σ weights[o, i, a, b] · x[n, i, r·stride + a − padding, c·stride + b − padding], with zeros outside x.
+/// `y[n, o, r, c] = bias[o] + Σ weights[o, i, a, b] · x[n, i, r·stride + a − padding, c·stride + b − padding]`, with zeros outside x.
 ///
 /// Images are `[n, channels_in, rows, columns]`, weights `[channels_out, channels_in, kernel rows, kernel columns]`, all
 /// with the last index fastest. One group, no dilation.
