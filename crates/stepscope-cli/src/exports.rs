@@ -121,8 +121,10 @@ impl Sink for Exports {
             return Ok(());
         }
         let (records, warn) = (event.records(), &self.warn);
+        let is_checkpoint = matches!(event, Event::Checkpoint(_));
         self.sinks.retain_mut(|sink| {
             let outcome = records.iter().try_for_each(|record| sink.record(record));
+            let outcome = if is_checkpoint { outcome.and_then(|()| sink.flush()) } else { outcome };
             outcome.inspect_err(|error| warn(&without(error))).is_ok()
         });
         Ok(())

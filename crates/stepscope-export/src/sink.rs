@@ -12,6 +12,15 @@ pub trait RecordSink {
     /// [`ExportError`]; what was taken in before is not harmed.
     fn record(&mut self, record: &Record) -> Result<(), ExportError>;
 
+    /// Hands what is held back to the system, where the sink writes a file: what comes before a checkpoint is not recorded
+    /// again after it.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    fn flush(&mut self) -> Result<(), ExportError> {
+        Ok(())
+    }
+
     /// Hands over everything that is still held back. Nothing is recorded afterwards.
     ///
     /// # Errors

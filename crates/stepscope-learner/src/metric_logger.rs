@@ -131,7 +131,7 @@ impl RecordLogger {
         self.last_flush = Instant::now();
         let records = self.records.flush().map_err(|error| error.to_string());
         self.note(records);
-        let events = self.events.finish().map_err(|error| error.to_string());
+        let events = self.events.flush().map_err(|error| error.to_string());
         self.note(events);
     }
 

@@ -121,6 +121,10 @@ impl RecordSink for TensorBoardSink {
         }
     }
 
+    fn flush(&mut self) -> Result<(), ExportError> {
+        self.events.flush()
+    }
+
     fn finish(&mut self) -> Result<(), ExportError> {
         self.events.flush()
     }
