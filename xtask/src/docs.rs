@@ -29,7 +29,7 @@ pub(crate) fn write(root: &Path) -> Result<Outcome, Fault> {
     Ok(Outcome::Clean)
 }
 
-/// Says whether the page is what [`write`] would write.
+/// Says whether the page is what [`write()`] would write.
 pub(crate) fn check(root: &Path) -> Result<Outcome, Fault> {
     if page(&read(root, SOURCE)?)? == read(root, PAGE).unwrap_or_default() {
         println!("docs: {PAGE} is up to date");

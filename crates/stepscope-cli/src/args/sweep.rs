@@ -11,7 +11,7 @@ use super::Format;
 
 #[derive(Debug, Args)]
 pub(crate) struct SweepArguments {
-    /// A specification with a [sweep] table, a TOML file (`stepscope spec` shows one)
+    /// A specification with a `[sweep]` table, a TOML file (`stepscope spec` shows one)
     #[arg(value_name = "SPEC")]
     pub(crate) spec: PathBuf,
     /// Change a key of the specification: --set sweep.seeds=5
@@ -32,7 +32,7 @@ pub(crate) struct SweepArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunShardArguments {
-    /// A specification with a [sweep] table, a TOML file
+    /// A specification with a `[sweep]` table, a TOML file
     #[arg(value_name = "SPEC")]
     pub(crate) spec: PathBuf,
     /// Which share of the runs: 2/8 is the second of eight

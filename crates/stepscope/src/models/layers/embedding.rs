@@ -7,9 +7,9 @@ use burn::tensor::Int;
 use crate::models::init::WeightInit;
 use crate::models::{Dual, Pass};
 
-/// y = E[t]: a row of E `[vocabulary, features]` for every token.
+/// `y = E[t]`: a row of E `[vocabulary, features]` for every token.
 ///
-/// Tangent: ẏ = Ė[t].
+/// Tangent: `ẏ = Ė[t]`.
 #[derive(Module, Debug)]
 pub struct Embedding {
     /// E, `[vocabulary, features]`.
