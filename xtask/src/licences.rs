@@ -29,11 +29,23 @@ struct Exception {
     reason: &'static str,
 }
 
-const EXCEPTIONS: &[Exception] = &[Exception {
-    package: "colored",
-    licence: "MPL-2.0",
-    reason: "Burn's tensors print with it; the licence binds changes to its own files, and we change none",
-}];
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        package: "colored",
+        licence: "MPL-2.0",
+        reason: "Burn's tensors print with it; the licence binds changes to its own files, and we change none",
+    },
+    Exception {
+        package: "option-ext",
+        licence: "MPL-2.0",
+        reason: "burn-train finds the user's folders with it; the licence binds changes to its own files, and we change none",
+    },
+    Exception {
+        package: "webpki-roots",
+        licence: "CDLA-Permissive-2.0",
+        reason: "Mozilla's certificate roots, for downloads over HTTPS; the licence is for data and asks for its text alone",
+    },
+];
 
 /// A package of the build.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
