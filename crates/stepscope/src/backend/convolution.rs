@@ -28,30 +28,17 @@ pub(crate) fn conv2d(
         return burn::tensor::module::conv2d(images, weights, bias, options);
     }
     let (stride, padding) = (options.stride, options.padding.map(|(begin, _)| begin));
+    let zeros = || Tensor::zeros([weights.dims()[0]], (&images.device(), images.dtype()));
+    let bias = bias.unwrap_or_else(zeros).into_dispatch();
     let (images, weights) = (images.into_dispatch(), weights.into_dispatch());
-    Tensor::from_dispatch(match bias {
-        Some(bias) => {
-            <Dispatch as ConvolutionOps>::correlate_and_add(images, weights, bias.into_dispatch(), stride, padding)
-        }
-        None => <Dispatch as ConvolutionOps>::correlate(images, weights, stride, padding),
-    })
+    Tensor::from_dispatch(<Dispatch as ConvolutionOps>::correlate(images, weights, bias, stride, padding))
 }
 
 /// A convolution in one group without dilation, and its gradients. A backend without an implementation of its own uses Burn's.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait ConvolutionOps: Backend {
-    /// x * W.
-    fn correlate(
-        images: FloatTensor<Self>,
-        weights: FloatTensor<Self>,
-        stride: [usize; 2],
-        padding: [usize; 2],
-    ) -> FloatTensor<Self> {
-        Self::conv2d(images, weights, None, options(stride, padding))
-    }
-
     /// x * W + b.
-    fn correlate_and_add(
+    fn correlate(
         images: FloatTensor<Self>,
         weights: FloatTensor<Self>,
         bias: FloatTensor<Self>,
@@ -89,16 +76,7 @@ fn options(stride: [usize; 2], padding: [usize; 2]) -> ConvOptions<2> {
 }
 
 impl ConvolutionOps for Flex {
-    fn correlate(images: FlexTensor, weights: FlexTensor, stride: [usize; 2], padding: [usize; 2]) -> FlexTensor {
-        let shape = Shapes::new(&images, &weights, stride, padding);
-        match (shape, images.dtype()) {
-            (Some(shape), DType::F32) => shape.forward::<f32>(&images, &weights, None),
-            (Some(shape), DType::F64) => shape.forward::<f64>(&images, &weights, None),
-            _ => Self::conv2d(images, weights, None, options(stride, padding)),
-        }
-    }
-
-    fn correlate_and_add(
+    fn correlate(
         images: FlexTensor,
         weights: FlexTensor,
         bias: FlexTensor,
@@ -107,8 +85,8 @@ impl ConvolutionOps for Flex {
     ) -> FlexTensor {
         let shape = Shapes::new(&images, &weights, stride, padding);
         match (shape, images.dtype()) {
-            (Some(shape), DType::F32) => shape.forward::<f32>(&images, &weights, Some(&bias)),
-            (Some(shape), DType::F64) => shape.forward::<f64>(&images, &weights, Some(&bias)),
+            (Some(shape), DType::F32) => shape.forward::<f32>(&images, &weights, &bias),
+            (Some(shape), DType::F64) => shape.forward::<f64>(&images, &weights, &bias),
             _ => Self::conv2d(images, weights, Some(bias), options(stride, padding)),
         }
     }
@@ -163,10 +141,9 @@ impl Shapes {
         (channels == channels_in).then_some(Self { convolution, images, weights })
     }
 
-    fn forward<E: Float>(&self, images: &FlexTensor, weights: &FlexTensor, bias: Option<&FlexTensor>) -> FlexTensor {
-        let [images, weights] = [images, weights].map(FlexTensor::to_contiguous);
-        let bias = bias.map(FlexTensor::to_contiguous);
-        let out = self.convolution.forward(E::read(&images), E::read(&weights), bias.as_ref().map(E::read));
+    fn forward<E: Float>(&self, images: &FlexTensor, weights: &FlexTensor, bias: &FlexTensor) -> FlexTensor {
+        let [images, weights, bias] = [images, weights, bias].map(FlexTensor::to_contiguous);
+        let out = self.convolution.forward(E::read(&images), E::read(&weights), Some(E::read(&bias)));
         let [rows, columns] = self.convolution.output_size();
         E::tensor(out, [self.images[0], self.weights[0], rows, columns])
     }
@@ -212,32 +189,13 @@ impl<B: ConvolutionOps, C: CheckpointStrategy> ConvolutionOps for Autodiff<B, C>
     fn correlate(
         images: FloatTensor<Self>,
         weights: FloatTensor<Self>,
-        stride: [usize; 2],
-        padding: [usize; 2],
-    ) -> FloatTensor<Self> {
-        let nodes = [images.node(), weights.node()];
-        match Correlate.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(mut prep) => {
-                let parts =
-                    Parts { images: prep.checkpoint(&images), weights: prep.checkpoint(&weights), stride, padding };
-                prep.finish(parts, B::correlate(images.into_primitive(), weights.into_primitive(), stride, padding))
-            }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(B::correlate(images.into_primitive(), weights.into_primitive(), stride, padding))
-            }
-        }
-    }
-
-    fn correlate_and_add(
-        images: FloatTensor<Self>,
-        weights: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         stride: [usize; 2],
         padding: [usize; 2],
     ) -> FloatTensor<Self> {
         let nodes = [images.node(), weights.node(), bias.node()];
-        let run = |images, weights, bias| B::correlate_and_add(images, weights, bias, stride, padding);
-        match CorrelateAndAdd.prepare::<C>(nodes).compute_bound().stateful() {
+        let run = |images, weights, bias| B::correlate(images, weights, bias, stride, padding);
+        match Correlate.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
                 let parts =
                     Parts { images: prep.checkpoint(&images), weights: prep.checkpoint(&weights), stride, padding };
@@ -250,13 +208,9 @@ impl<B: ConvolutionOps, C: CheckpointStrategy> ConvolutionOps for Autodiff<B, C>
     }
 }
 
-/// x * W in a graph.
-#[derive(Debug)]
-struct Correlate;
-
 /// x * W + b in a graph.
 #[derive(Debug)]
-struct CorrelateAndAdd;
+struct Correlate;
 
 /// What a backward pass needs.
 #[derive(Debug, Clone)]
@@ -289,17 +243,7 @@ impl Parts {
     }
 }
 
-impl<B: ConvolutionOps> Backward<B, 2> for Correlate {
-    type State = Parts;
-
-    fn backward(self, ops: Ops<Parts, 2>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let ids = ops.parents.map(|parent| parent.map(|node| node.id));
-        let gradient = gradients.consume::<B>(&ops.node);
-        ops.state.backward::<B>(ids, gradient, gradients, checkpointer);
-    }
-}
-
-impl<B: ConvolutionOps> Backward<B, 3> for CorrelateAndAdd {
+impl<B: ConvolutionOps> Backward<B, 3> for Correlate {
     type State = Parts;
 
     fn backward(self, ops: Ops<Parts, 3>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
