@@ -95,6 +95,8 @@ fn the_shapes_of_real_networks_agree_with_the_definition() {
         ([64, 4, 4], 17, 3, 1, 1, 70),
         ([5, 2, 2], 3, 2, 2, 0, 7),
         ([1, 28, 28], 6, 5, 1, 2, 2),
+        // No gap between images, and a last group that does not fill its vectors: what an earlier group left must not count.
+        ([5, 3, 3], 4, 1, 1, 0, 150),
     ] {
         let c = Convolution::new(image, channels_out, [kernel; 2], [stride; 2], [padding; 2]).unwrap();
         let case = Case::new(c, num_images);
