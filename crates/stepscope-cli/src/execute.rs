@@ -7,7 +7,7 @@ use stepscope::checkpoint::spec_hash;
 use stepscope::data::Dataset;
 use stepscope::models::Model;
 use stepscope::record::{RecordError, ResumePoint, RunFolder, RunLock, RunSink};
-use stepscope::train::{FanOut, Outcome, Run, RunError, ScheduledProbe, Sink, TrainError};
+use stepscope::train::{FanOut, Outcome, Run, RunError, RunProbe, Sink, TrainError};
 use stepscope::types::{Manifest, Record, RunSpec};
 
 use crate::args::{Format, LiveArguments};
@@ -46,7 +46,7 @@ pub(crate) fn execute(
     dataset: &Dataset,
     folder: &Path,
     force: bool,
-    extra: Vec<ScheduledProbe<'_, Model>>,
+    extra: Vec<RunProbe<'_>>,
     followed: Followed<'_>,
 ) -> Result<(Manifest, Outcome<Model>), Failure> {
     let prepared =
@@ -91,7 +91,7 @@ pub(crate) fn go_on(
 fn train(
     prepared: Run<'_>,
     spec: &RunSpec,
-    extra: Vec<ScheduledProbe<'_, Model>>,
+    extra: Vec<RunProbe<'_>>,
     mut sink: RunSink,
     mut exports: Exports,
     folder: &RunFolder,

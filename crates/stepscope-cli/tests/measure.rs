@@ -90,6 +90,36 @@ fn a_saved_run_is_measured_sectioned_and_compared() {
 }
 
 #[test]
+fn a_saved_run_is_measured_in_the_mode_that_is_asked_for() {
+    let case = Case::new();
+    case.write("spec.toml", SPEC);
+    let batch_norm = ["--set", "model.normalisation=batch", "--set", "model.dropout=0.3"];
+    assert_eq!(case.run(&[&["train", "spec.toml", "--out", "a"], &batch_norm[..]].concat()).status, 0);
+    let readings =
+        |more: &[&str]| json(&case, &[&["measure", "a", "--probe", "loss"], more].concat())["readings"].clone();
+    let loss = |readings: &Value| readings[0]["value"].as_f64().unwrap();
+    let mut losses = Vec::new();
+    for (flags, mode) in [
+        (&[][..], "eval"),
+        (&["--mode", "frozen-full"], "frozen-full"),
+        (&["--mode", "train-batch"], "train-batch"),
+        (&["--mode", "train-batch", "--dropout"], "train"),
+    ] {
+        let found = readings(flags);
+        assert!(found.as_array().unwrap().iter().all(|reading| reading["mode"] == mode), "{found}");
+        losses.push(loss(&found));
+    }
+    losses.sort_by(f64::total_cmp);
+    assert!(losses.windows(2).all(|pair| pair[0] < pair[1]), "modes differ: {losses:?}");
+    // Without an instrument named, those that the mode allows; a named one is refused with what helps.
+    let answer = case.run(&["measure", "a", "--mode", "train-batch"]);
+    assert!(answer.status == 0 && answer.stdout.contains("in mode train-batch"), "{} {}", answer.stdout, answer.stderr);
+    let words = ["measure.mode", "gradient-noise", "frozen-full"];
+    case.refuses(&["measure", "a", "--mode", "train-batch", "--probe", "gradient-noise"], &words, "nothing");
+    case.refuses(&["measure", "a", "--mode", "training"], &["training", "eval, frozen-full, train-batch"], "nothing");
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused_with_what_to_do() {
     let case = Case::new();
     case.write("spec.toml", SPEC);

@@ -20,6 +20,8 @@ test_examples = 128
 
 [model]
 hidden = [12]
+normalisation = "batch"
+dropout = 0.2
 
 [train]
 duration = "240st"
@@ -34,6 +36,9 @@ every = "20st"
 num_batches = 2
 
 [measure]
+mode = "frozen-full"
+dropout = true
+budget = "400%"
 every = "30st"
 examples = 64
 max_products = 4

@@ -59,9 +59,9 @@ pub enum Mode {
     Eval,
     /// Running statistics, dropout by a fixed mask.
     EvalWithDropout,
-    /// Statistics of the full data at these weights, held constant; no dropout.
+    /// Statistics of the measured examples at these weights, held constant; no dropout.
     FrozenFull,
-    /// Statistics of the full data at these weights, held constant; dropout by a fixed mask.
+    /// Statistics of the measured examples at these weights, held constant; dropout by a fixed mask.
     FrozenFullWithDropout,
     /// The statistics of each measured batch, differentiated through; no dropout. Depends on the size of the batches.
     TrainBatch,

@@ -44,6 +44,8 @@ quantities! {
         "Euclidean norm of the gradient of the loss over the probe examples.";
     HESSIAN_TOP_EIGENVALUE = "curvature/hessian_top_eigenvalue", "1/learning-rate", "Sharpness",
         "Algebraically largest eigenvalue of the Hessian of the loss over the probe examples.";
+    GAUSS_NEWTON_TOP_EIGENVALUE = "curvature/gauss_newton_top_eigenvalue", "1/learning-rate", "Top eigenvalue of the Gauss-Newton matrix",
+        "Largest eigenvalue of the Gauss-Newton matrix over the probe examples; near the sharpness where residuals are small.";
     EFFECTIVE_SHARPNESS = "curvature/effective_sharpness", "1", "Learning rate x sharpness",
         "Learning rate times top Hessian eigenvalue; gradient descent is unstable above 2 (1 + momentum).";
     NOISE_SCALE = "noise/gradient_noise_scale", "examples", "Gradient noise scale",

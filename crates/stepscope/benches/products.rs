@@ -185,6 +185,7 @@ fn random_batch(backend: &Backend, case: &Case, index: usize) -> Batch {
     Batch {
         images: Tensor::from_data(images, (&backend.tracked(), backend.dtype())),
         labels: Tensor::from_data(TensorData::new(labels, [size]), &backend.tracked()),
+        first_example: 0,
     }
 }
 

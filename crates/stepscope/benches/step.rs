@@ -91,6 +91,7 @@ fn random_batch(backend: &Backend, shape: [usize; 3]) -> Batch {
     Batch {
         images: Tensor::from_data(images, (&backend.tracked(), backend.dtype())),
         labels: Tensor::from_data(TensorData::new(labels, [BATCH]), &backend.tracked()),
+        first_example: 0,
     }
 }
 

@@ -55,6 +55,7 @@ impl Training {
                 (&backend.tracked(), backend.dtype()),
             ),
             labels: Tensor::from_data(TensorData::new(labels, [BATCH]), &backend.tracked()),
+            first_example: 0,
         };
         Self { network, batch, optimizer: Sgd::new(Momentum::new(momentum).unwrap()) }
     }

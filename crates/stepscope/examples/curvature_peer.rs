@@ -96,6 +96,7 @@ impl Peer {
                 Objective::of_batch(Batch {
                     images: Tensor::from_data(images, (&device, self.backend.dtype())),
                     labels: Tensor::from_data(labels, &device),
+                    first_example: 0,
                 })
             })
             .collect();

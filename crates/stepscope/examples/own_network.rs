@@ -4,7 +4,7 @@
 use burn::module::Module;
 use stepscope::backend::Backend;
 use stepscope::data::{Dataset, probe_subset};
-use stepscope::measure::{NoiseProbe, Objective, Probe, ProbePoint, SharpnessProbe};
+use stepscope::measure::{BatchSource, NoiseProbe, Objective, Probe, ProbePoint, SharpnessProbe};
 use stepscope::models::init::WeightInit;
 use stepscope::models::layers::{Linear, activation};
 use stepscope::models::{Dual, Network, ParamLayout, Pass};
@@ -38,7 +38,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let subset = probe_subset(dataset.train.num_examples(), settings.examples, 1)?;
     let objective = Objective::new(&dataset.train, dataset.shape, &subset, &device, dtype);
     let mut sharpness = SharpnessProbe::new(objective, &settings, RandomStream::named(1, "sharpness"));
-    let mut noise = NoiseProbe::new(&dataset, &settings, device, dtype, RandomStream::named(1, "noise"));
+    let random = RandomStream::named(1, "noise");
+    let batches = BatchSource::new(&dataset, settings.noise_batch_size.get(), device, dtype, random);
+    let mut noise = NoiseProbe::new(batches, settings.noise_batches as usize);
 
     let layout = ParamLayout::of(&network);
     let at = ProbePoint::new(&network, &layout, Step(0), 0.1);

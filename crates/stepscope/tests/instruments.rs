@@ -30,6 +30,10 @@ fn tracked(dataset: &Dataset, indices: &[u32]) -> Objective {
     Objective::new(&dataset.train, dataset.shape, indices, &backend.tracked(), backend.dtype())
 }
 
+fn whole(dataset: &Dataset) -> Objective {
+    tracked(dataset, &all(dataset))
+}
+
 fn plain(dataset: &Dataset) -> Objective {
     let backend = Backend::cpu(F64);
     Objective::whole(&dataset.train, dataset.shape, &backend.plain(), backend.dtype())
@@ -97,7 +101,7 @@ fn the_critical_rate_brackets_the_crossing_that_a_fine_scan_finds() {
     let velocity = ParamTensors::values(&layout.assign(network.clone(), &velocity));
     let motion = Motion { momentum: 0.5, nesterov: false, velocity: Some(&velocity) };
     let at = ProbePoint { motion, ..ProbePoint::new(&network, &layout, Step(0), 0.1) };
-    let measured = CriticalSharpnessProbe::new(batches(&dataset, 48), plain(&dataset)).measure(&at).unwrap();
+    let measured = CriticalSharpnessProbe::new(batches(&dataset, 48), whole(&dataset)).measure(&at).unwrap();
     let scan =
         |level: f64| (1..).map(|i| 0.01 * i as f64).find(|&s| loss_along(&network, &objective, &direction, s) > level);
     let critical = estimate(&measured, &quantity::CRITICAL_LEARNING_RATE);
@@ -123,7 +127,7 @@ fn batch_sharpness_is_the_mean_of_the_ratio_over_batches() {
     };
     let at = ProbePoint::new(&network, &layout, Step(0), 0.1);
     let read = |batch_size, tolerance| {
-        let mut probe = BatchSharpnessProbe::new(batches(&dataset, batch_size), 24, 200, tolerance);
+        let mut probe = BatchSharpnessProbe::new(batches(&dataset, batch_size), 200, tolerance);
         let measured = probe.measure(&at).unwrap();
         estimate(&measured, &quantity::BATCH_SHARPNESS).clone()
     };
@@ -163,7 +167,7 @@ fn the_gauge_is_the_vertex_of_the_parabola_along_the_update() {
         det(a)
     };
     let truth = -coefficient(1) / (2.0 * coefficient(2));
-    let mut gauge = HalfRateGaugeProbe::new(batches(&dataset, 48), plain(&dataset), 3);
+    let mut gauge = HalfRateGaugeProbe::new(batches(&dataset, 48), whole(&dataset), 3);
     let measured = gauge.measure(&ProbePoint::new(&network, &layout, Step(0), rate)).unwrap();
     let vertex = estimate(&measured, &quantity::ONE_STEP_GAUGE).value;
     let position = estimate(&measured, &quantity::STEP_POSITION).value;
@@ -186,7 +190,7 @@ fn the_best_step_of_a_batch_is_the_one_that_a_fine_scan_finds() {
     let layout = ParamLayout::of(&network);
     let objective = tracked(&dataset, &all(&dataset));
     let (start, gradient) = objective.loss_and_gradient(&network, &layout).unwrap();
-    let mut probe = OneStepProbe::new(batches(&dataset, 16), plain(&dataset), 2);
+    let mut probe = OneStepProbe::new(batches(&dataset, 16), whole(&dataset), 2);
     let measured = probe.measure(&ProbePoint::new(&network, &layout, Step(0), 0.05)).unwrap();
     let found = estimate(&measured, &quantity::ONE_STEP_MINIMUM).value;
     let floor = estimate(&measured, &quantity::ONE_STEP_FLOOR).value;

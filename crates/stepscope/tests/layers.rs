@@ -513,7 +513,8 @@ fn what_cannot_take_part_in_a_pass_is_named() {
     case.logits(Dual::constant(images(1)), &pass);
     assert_eq!(pass.fault(), None, "values need no rule");
 
-    let batch = Batch { images: images(1), labels: Tensor::from_data([0, 2, 1], &images(1).device()) };
+    let labels = Tensor::from_data([0, 2, 1], &images(1).device());
+    let batch = Batch { images: images(1), labels, first_example: 0 };
     let objective = Objective::of_batch(batch.clone());
     let layout = ParamLayout::of(&case);
     let mut out = vec![0.0; layout.num_params()];
@@ -539,7 +540,8 @@ fn what_cannot_take_part_in_a_pass_is_named() {
 #[test]
 fn an_operator_measures_in_the_mode_that_its_network_is_put_in() {
     let case = case(COMPOSITE);
-    let batch = Batch { images: images(1), labels: Tensor::from_data([0, 2, 1], &images(1).device()) };
+    let labels = Tensor::from_data([0, 2, 1], &images(1).device());
+    let batch = Batch { images: images(1), labels, first_example: 0 };
     let objective = Objective::of_batch(batch);
     let layout = ParamLayout::of(&case);
     let v = random_vector(layout.num_params(), 6);

@@ -12,7 +12,9 @@ use stepscope::models::Model;
 use stepscope::train::{
     Due, Event, Interrupt, Outcome, Run, RunError, ScheduledProbe, Sink, SinkError, Snapshot, TrainError,
 };
-use stepscope::types::spec::{Activation, LearningRateSpec, ModelKind, Precision};
+use stepscope::types::spec::{
+    Activation, Instrument, LearningRateSpec, MeasureMode, ModelKind, Normalisation, Precision,
+};
 use stepscope::types::{LearningRate, Momentum, Record, RunSpec, Step, TrainingDuration};
 
 /// Keeps records with the number of them before each state.
@@ -120,6 +122,23 @@ fn double_precision_and_convolutions_go_on_from_every_state() {
     cnn.train.duration = TrainingDuration::Steps(3);
     cnn.measure.enabled = false;
     goes_on_from_every_state(&cnn);
+}
+
+#[test]
+fn batch_statistics_and_dropout_go_on_from_every_state_in_every_mode() {
+    for (mode, dropout) in
+        [(MeasureMode::Eval, false), (MeasureMode::FrozenFull, true), (MeasureMode::TrainBatch, true)]
+    {
+        let mut spec = spec(LearningRateSpec::Fixed(LearningRate::new(0.05).unwrap()));
+        (spec.model.normalisation, spec.model.dropout) = (Some(Normalisation::Batch), 0.3);
+        (spec.measure.mode, spec.measure.dropout) = (mode, dropout);
+        let instruments = Instrument::ALL.into_iter().filter(|&instrument| mode.allows(instrument));
+        spec.measure.instruments = Some(instruments.collect());
+        spec.measure.budget = "2000%".parse().ok();
+        spec.train.duration = TrainingDuration::Steps(8);
+        assert_eq!(spec.validate(), Ok(()));
+        goes_on_from_every_state(&spec);
+    }
 }
 
 #[test]

@@ -87,29 +87,29 @@ fn measuring_changes_nothing_about_the_training() {
 fn every_probe_leaves_the_network_bit_for_bit_as_it_was() {
     let dataset = fashion();
     let backend = Backend::cpu(Precision::F32);
-    let (plain, tracked, dtype) = (backend.plain(), backend.tracked(), backend.dtype());
+    let (tracked, dtype) = (backend.tracked(), backend.dtype());
     let network = model(ModelKind::SimpleCnn, Activation::Relu, Precision::F32, &dataset);
     let layout = ParamLayout::of(&network);
     let before = layout.values(&network);
     let on = |device| Objective::new(&dataset.train, dataset.shape, &[0, 1, 2, 3, 4, 5, 6, 7], device, dtype);
     let random = |name| RandomStream::named(1, name);
     let measure = spec(0.1).measure;
-    let noise = |name| NoiseProbe::new(&dataset, &measure, tracked.clone(), dtype, random(name));
     let batches = |name| BatchSource::new(&dataset, 4, tracked.clone(), dtype, random(name));
+    let noise = |name| NoiseProbe::new(batches(name), measure.noise_batches as usize);
     let meter = BreakEvenMeter::new(Sampling::Stream, BatchSize::new(4).unwrap(), 100);
     let mut probes: Vec<Box<dyn Probe<Model> + '_>> = vec![
-        Box::new(LossProbe::new(on(&plain), on(&plain))),
+        Box::new(LossProbe::new(on(&tracked), on(&tracked))),
         Box::new(SharpnessProbe::new(on(&tracked), &measure, random("a"))),
         Box::new(noise("b")),
         Box::new(LocalQuadraticProbe::new(on(&tracked), noise("c"))),
         Box::new(SharpnessProbe::new(on(&tracked), &measure, random("d")).with_break_even(meter)),
         Box::new(noise("e").with_tests(0.1)),
-        Box::new(CriticalSharpnessProbe::new(batches("f"), on(&plain))),
-        Box::new(BatchSharpnessProbe::new(batches("g"), 100, 8, 0.5)),
+        Box::new(CriticalSharpnessProbe::new(batches("f"), on(&tracked))),
+        Box::new(BatchSharpnessProbe::new(batches("g"), 8, 0.5)),
         Box::new(DistanceProbe::new(1)),
         Box::new(FixedBatchesProbe::new(batches("h"), 2, random("i"))),
-        Box::new(OneStepProbe::new(batches("j"), on(&plain), 2)),
-        Box::new(HalfRateGaugeProbe::new(batches("k"), on(&plain), 3)),
+        Box::new(OneStepProbe::new(batches("j"), on(&tracked), 2)),
+        Box::new(HalfRateGaugeProbe::new(batches("k"), on(&tracked), 3)),
         Box::new(HessianSpectrumProbe::new(on(&tracked), 4, 0.1, random("l"))),
         Box::new(GradientCovarianceProbe::new(on(&tracked), 4, 0.1, random("m"))),
     ];

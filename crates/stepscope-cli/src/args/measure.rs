@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use stepscope::types::spec::Instrument;
+use stepscope::types::spec::{Instrument, MeasureMode};
 
 use super::Format;
 
@@ -19,6 +19,12 @@ pub(crate) struct MeasureArguments {
     /// "standard"]
     #[arg(long = "probe", value_name = "NAME", value_parser = instrument)]
     pub(crate) probes: Vec<Instrument>,
+    /// Where batch normalisation takes its statistics from: eval, frozen-full, train-batch [default: that of the run]
+    #[arg(long, value_name = "MODE", value_parser = mode, conflicts_with_all = ["line", "plane", "between"])]
+    pub(crate) mode: Option<MeasureMode>,
+    /// Drop features while measuring, by one mask that stays the same
+    #[arg(long, conflicts_with_all = ["line", "plane", "between"])]
+    pub(crate) dropout: bool,
     /// Change a key of the run's `[measure]` table for these readings: --set measure.examples=4096
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
@@ -64,15 +70,17 @@ pub(crate) enum Direction {
 
 /// The instrument of that name.
 fn instrument(name: &str) -> Result<Instrument, String> {
-    let known: Vec<(String, Instrument)> = Instrument::ALL.into_iter().map(|known| (name_of(known), known)).collect();
-    known.iter().find(|(known, _)| known == name).map(|(_, instrument)| *instrument).ok_or_else(|| {
-        let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
-        format!("expected one of {}", names.join(", "))
-    })
+    by_word(name, &Instrument::ALL, Instrument::word)
 }
 
-/// The word that a specification uses.
-pub(crate) fn name_of(instrument: Instrument) -> String {
-    // An instrument is a word in every format.
-    serde_json::to_value(instrument).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+/// The mode of that name.
+fn mode(name: &str) -> Result<MeasureMode, String> {
+    by_word(name, &[MeasureMode::Eval, MeasureMode::FrozenFull, MeasureMode::TrainBatch], MeasureMode::word)
+}
+
+fn by_word<T: Copy>(name: &str, known: &[T], word: impl Fn(T) -> &'static str) -> Result<T, String> {
+    known.iter().copied().find(|&known| word(known) == name).ok_or_else(|| {
+        let words: Vec<&str> = known.iter().copied().map(word).collect();
+        format!("expected one of {}", words.join(", "))
+    })
 }

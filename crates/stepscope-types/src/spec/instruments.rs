@@ -70,6 +70,24 @@ impl Instrument {
         Self::HalfRateGauge,
         Self::HessianSpectrum,
     ];
+
+    /// The word that specifications and flags use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Sharpness => "sharpness",
+            Self::BreakEven => "break-even",
+            Self::GradientNoise => "gradient-noise",
+            Self::CriticalSharpness => "critical-sharpness",
+            Self::BatchSharpness => "batch-sharpness",
+            Self::Distance => "distance",
+            Self::GradientCovariance => "gradient-covariance",
+            Self::FixedBatches => "fixed-batches",
+            Self::OneStep => "one-step",
+            Self::HalfRateGauge => "half-rate-gauge",
+            Self::HessianSpectrum => "hessian-spectrum",
+        }
+    }
 }
 
 impl MeasurePreset {
@@ -193,6 +211,13 @@ mod tests {
             let budget: MeasureBudget = good.parse().unwrap();
             assert_eq!(budget.to_string(), good);
             assert_eq!(budget.to_string().parse(), Ok(budget));
+        }
+    }
+
+    #[test]
+    fn the_word_of_an_instrument_is_the_one_in_specifications() {
+        for instrument in Instrument::ALL {
+            assert_eq!(serde_json::to_value(instrument).unwrap(), instrument.word());
         }
     }
 

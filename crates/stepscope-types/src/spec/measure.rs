@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::batch_size;
 use super::instruments::{Instrument, MeasureBudget, MeasurePreset};
+use super::measure_mode::MeasureMode;
+use super::{InvalidSpec, ModelSpec, Normalisation, batch_size, require};
 use crate::{BatchSize, TrainingDuration};
 
 /// What is measured along the run, and how often.
@@ -22,6 +23,10 @@ pub struct MeasureSpec {
     /// counted gradients and not by the clock, so that a run can be repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<MeasureBudget>,
+    /// Where batch normalisation takes its statistics from while measuring.
+    pub mode: MeasureMode,
+    /// Whether features are dropped while measuring, by one mask that stays the same along the run.
+    pub dropout: bool,
     /// Time between two readings; cheap instruments also read in between.
     pub every: TrainingDuration,
     /// Training examples that curvature is measured on: a fixed subset, drawn once.
@@ -47,6 +52,8 @@ impl Default for MeasureSpec {
             preset: MeasurePreset::Standard,
             instruments: None,
             budget: None,
+            mode: MeasureMode::Eval,
+            dropout: false,
             every: TrainingDuration::Fraction(0.05),
             examples: 1024,
             max_products: 20,
@@ -62,6 +69,24 @@ impl MeasureSpec {
     pub fn chosen_instruments(&self) -> Vec<Instrument> {
         let chosen = self.instruments.as_deref().unwrap_or_else(|| self.preset.instruments());
         Instrument::ALL.into_iter().filter(|instrument| self.enabled && chosen.contains(instrument)).collect()
+    }
+
+    /// Whether everything that measures exists in the mode that it is measured in.
+    pub(super) fn validate_mode(&self, model: &ModelSpec) -> Result<(), InvalidSpec> {
+        let chosen = self.chosen_instruments();
+        let (allowed, refused): (Vec<Instrument>, Vec<Instrument>) =
+            chosen.into_iter().partition(|&instrument| self.mode.allows(instrument));
+        let is_fine = refused.is_empty() || model.normalisation() != Normalisation::Batch;
+        require(is_fine, "measure.mode", || {
+            let names = |instruments: &[Instrument]| instruments.iter().map(|i| i.word()).collect::<Vec<_>>();
+            format!(
+                "got \"train-batch\", where examples see each other through the statistics of their batch, so that what {} \
+                 takes from examples one by one does not exist: use \"eval\" or \"frozen-full\", or \
+                 measure.instruments = {:?}",
+                names(&refused).join(", "),
+                names(&allowed)
+            )
+        })
     }
 
     /// What the readings may cost, where there is a limit.

@@ -14,6 +14,7 @@ mod choices;
 mod data;
 mod instruments;
 mod measure;
+mod measure_mode;
 mod model;
 mod sweep;
 
@@ -28,6 +29,7 @@ pub use choices::{
 pub use data::{AugmentSpec, DataSpec};
 pub use instruments::{Instrument, MeasureBudget, MeasurePreset, ParseBudgetError};
 pub use measure::MeasureSpec;
+pub use measure_mode::MeasureMode;
 pub use model::ModelSpec;
 pub use sweep::{SweepRange, SweepSeeds, SweepSpec};
 
@@ -229,6 +231,7 @@ impl RunSpec {
         at_least("measure.max_products", self.measure.max_products, 2)?;
         at_least("checkpoint.keep", self.checkpoint.keep, 2)?;
         at_least("measure.noise_batches", self.measure.noise_batches, 8)?;
+        self.measure.validate_mode(&self.model)?;
         self.data.validate()?;
         let (words, rows) = (self.data.vocabulary, self.model.vocabulary);
         require(self.model.kind != ModelKind::Lstm || rows >= words, "model.vocabulary", || {
@@ -280,6 +283,9 @@ mod tests {
         case("line_search.update_step_adaptation", |s| s.line_search.update_step_adaptation = f64::INFINITY);
         case("measure.examples", |s| s.measure.examples = 0);
         case("measure.noise_batches", |s| s.measure.noise_batches = 2);
+        case("measure.mode", |s| {
+            (s.model.kind, s.measure.mode) = (ModelKind::SimpleCnnBn, MeasureMode::TrainBatch);
+        });
         case("checkpoint.keep", |s| s.checkpoint.keep = 1);
         case("data.train_examples", |s| s.data.train_examples = Some(0));
         case("data.vocabulary", |s| s.data.vocabulary = 2);
@@ -288,6 +294,22 @@ mod tests {
         for (key, spec) in cases {
             assert_eq!(spec.validate().unwrap_err().key, key);
         }
+    }
+
+    #[test]
+    fn a_mode_is_refused_for_what_it_cannot_measure_with_the_line_that_helps() {
+        let mut spec = good();
+        (spec.model.normalisation, spec.measure.mode) = (Some(Normalisation::Batch), MeasureMode::TrainBatch);
+        let message = spec.validate().unwrap_err().message;
+        assert!(message.contains("break-even, gradient-noise"), "{message}");
+        let advice = "measure.instruments = [\"loss\", \"sharpness\", \"critical-sharpness\", \"distance\"]";
+        assert!(message.contains(advice), "{message}");
+        spec.measure.instruments = Some(vec![Instrument::Loss, Instrument::BatchSharpness]);
+        assert_eq!(spec.validate(), Ok(()));
+        (spec.measure.instruments, spec.measure.mode) = (None, MeasureMode::FrozenFull);
+        assert_eq!(spec.validate(), Ok(()));
+        (spec.model.normalisation, spec.measure.mode) = (Some(Normalisation::Layer), MeasureMode::TrainBatch);
+        assert_eq!(spec.validate(), Ok(()), "without batch normalisation modes do not differ");
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub struct Batch {
     pub images: Tensor<4>,
     /// `[batch]`.
     pub labels: Tensor<1, Int>,
+    /// Place of the first example within what the batch is a part of: dropout masks go by places, so that
+    /// micro-batches get the masks that the whole would have. 0 for a batch of its own.
+    pub first_example: u64,
 }
 
 impl Batch {
@@ -36,13 +39,24 @@ impl Batch {
         Self {
             images: Tensor::from_data(images, (device, dtype)),
             labels: Tensor::from_data(TensorData::new(labels, [count]), device),
+            first_example: 0,
         }
     }
 
     /// The examples `range` of this batch; within [`Batch::len`].
     #[must_use]
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
-        Self { images: self.images.clone().slice([range.clone()]), labels: self.labels.clone().slice([range]) }
+        Self {
+            first_example: self.first_example + range.start as u64,
+            images: self.images.clone().slice([range.clone()]),
+            labels: self.labels.clone().slice([range]),
+        }
+    }
+
+    /// The same examples, as those from place `first_example` on of a larger whole.
+    #[must_use]
+    pub fn starting_at(self, first_example: u64) -> Self {
+        Self { first_example, ..self }
     }
 
     /// Number of examples.

@@ -2,16 +2,16 @@
 
 use stepscope_spectral::LinearOperator;
 use stepscope_types::quantity;
-use stepscope_types::{Estimate, Mode, Uncertainty};
+use stepscope_types::{Estimate, Uncertainty};
 
 use super::batches::BatchSource;
 use super::cost::Cost;
-use super::operators::{Curvature, CurvatureOperator, ProductError};
+use super::operators::{BatchLoss, Curvature, CurvatureOperator, Kinks, ProductError};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::statistics::{dot, mean_and_error};
 use super::student::student_quantile_95;
 use crate::checkpoint::{State, StateError, Stateful};
-use crate::models::Network;
+use crate::data::Batch;
 
 /// E_B[g_Bᵀ H_B g_B / ‖g_B‖²] over batches of the training's size: the expectation of the ratio, with exact Hessian products.
 ///
@@ -21,8 +21,9 @@ use crate::models::Network;
 ///
 /// Cost: 3.7 gradients a batch. Source: `curvature`, section 4.6 (Andreyev and Beneventano 2024).
 #[derive(Debug)]
-pub struct BatchSharpnessProbe<'a> {
-    batches: BatchSource<'a>,
+pub struct BatchSharpnessProbe<'a, B = Batch> {
+    batches: BatchSource<'a, B>,
+    curvature: Curvature,
     max_batches: usize,
     tolerance: f64,
     // A batch of all examples is always the same one.
@@ -30,34 +31,40 @@ pub struct BatchSharpnessProbe<'a> {
     cost: Cost,
 }
 
-impl<'a> BatchSharpnessProbe<'a> {
+impl<'a, B> BatchSharpnessProbe<'a, B> {
     /// Batches drawn at least.
     pub const MIN_BATCHES: usize = 8;
 
-    /// A probe of `batches` out of `num_examples` training examples, that stops at a half interval of `tolerance` times the value.
-    pub fn new(batches: BatchSource<'a>, num_examples: usize, max_batches: usize, tolerance: f64) -> Self {
-        let is_full = batches.batch_size() >= num_examples;
+    /// A probe of `batches`, that stops at a half interval of `tolerance` times the value.
+    pub fn new(batches: BatchSource<'a, B>, max_batches: usize, tolerance: f64) -> Self {
+        let is_full = batches.batch_size() >= batches.num_examples();
         let max_batches = if is_full { 1 } else { max_batches.max(Self::MIN_BATCHES) };
         let cost = Self::cost_of_one(&batches) * max_batches.min(2 * Self::MIN_BATCHES) as f64;
-        Self { batches, max_batches, tolerance, is_full, cost }
+        Self { batches, curvature: Curvature::Hessian, max_batches, tolerance, is_full, cost }
     }
 
-    fn cost_of_one(batches: &BatchSource<'_>) -> Cost {
+    /// The same with differences of gradients in place of exact products, for a smooth module without tangent rules.
+    pub fn by_differences(mut self, kinks: Kinks) -> Self {
+        self.curvature = Curvature::HessianByDifferences { kinks };
+        self
+    }
+
+    fn cost_of_one(batches: &BatchSource<'_, B>) -> Cost {
         Cost::gradients(batches.batch_size()) + Cost::hessian_products(batches.batch_size()) + Cost::passes(5)
     }
 
     /// gᵀHg/‖g‖² of one fresh batch.
-    fn sample<N: Network>(&mut self, at: &ProbePoint<'_, N>) -> Result<f64, ProductError> {
+    fn sample<N: BatchLoss<B>>(&mut self, at: &ProbePoint<'_, N>) -> Result<f64, ProductError> {
         let indices = self.batches.draw();
-        let batch = self.batches.tracked(&indices);
+        let batch = self.batches.objective(&indices);
         let (_, gradient) = batch.loss_and_gradient(at.network, at.layout)?;
         let mut image = vec![0.0; gradient.len()];
-        CurvatureOperator::new(at.network, &batch, at.layout, Curvature::Hessian).apply(&gradient, &mut image)?;
+        CurvatureOperator::new(at.network, &batch, at.layout, self.curvature).apply(&gradient, &mut image)?;
         Ok(dot(&gradient, &image) / dot(&gradient, &gradient))
     }
 }
 
-impl<N: Network> Probe<N> for BatchSharpnessProbe<'_> {
+impl<N: BatchLoss<B>, B> Probe<N> for BatchSharpnessProbe<'_, B> {
     fn name(&self) -> &'static str {
         "batch-sharpness"
     }
@@ -82,7 +89,7 @@ impl<N: Network> Probe<N> for BatchSharpnessProbe<'_> {
         let sharpness = Estimate::new(mean, quantity::BATCH_SHARPNESS.unit, error)
             .over_examples((samples.len() * self.batches.batch_size()) as u64)
             .with_products(samples.len() as u64)
-            .in_mode(Mode::Eval);
+            .in_mode(at.mode);
         let position = sharpness
             .clone()
             .with_products(0)
@@ -94,7 +101,7 @@ impl<N: Network> Probe<N> for BatchSharpnessProbe<'_> {
     }
 }
 
-impl Stateful for BatchSharpnessProbe<'_> {
+impl<B> Stateful for BatchSharpnessProbe<'_, B> {
     fn save_state(&self, state: &mut State) {
         state.nest("batches", &self.batches);
         state.put("cost", &self.cost);

@@ -5,16 +5,16 @@ use stepscope_theory::{
     mean_square_growth, smallest_stable_batch,
 };
 use stepscope_types::quantity::{self, Quantity};
-use stepscope_types::{BatchSize, Estimate, Mode, Reading, Uncertainty};
+use stepscope_types::{BatchSize, Estimate, Reading, Uncertainty};
 
 use super::break_even_track::{BreakEvenTrack, Position};
 use super::cost::Cost;
 use super::objective::Objective;
+use super::operators::BatchLoss;
 use super::per_example_curvature::per_example_curvature;
 use super::probe::{Measured, ProbeError, ProbePoint};
 use super::statistics::mean_and_deviation;
 use crate::checkpoint::{State, StateError, Stateful};
-use crate::models::Network;
 
 /// Evaluates the stability condition of *The Break-Even Point* along training, with the measured spread of curvature.
 ///
@@ -63,19 +63,21 @@ impl BreakEvenMeter {
     /// Reads at a point whose sharpest direction over `objective` (on the network's device) is the unit vector `direction`.
     ///
     /// # Errors
-    /// [`ProbeError`] for a network that carries no tangent, and a batch larger than the training set.
-    pub fn measure<N: Network>(
+    /// [`ProbeError`] for a network that carries no tangent, a mode in which examples see each other, and a batch larger
+    /// than the training set.
+    pub fn measure<N: BatchLoss<B>, B>(
         &mut self,
         at: &ProbePoint<'_, N>,
-        objective: &Objective,
+        objective: &Objective<B>,
         direction: &[f64],
     ) -> Result<Vec<Measured>, ProbeError> {
+        at.check_examples_are_independent("break-even")?;
         let curvatures = per_example_curvature(at.network, at.layout, objective, direction)?;
         let spread = Spread::of(&curvatures, self.num_training_examples);
         let about = |quantity: &'static Quantity, value: f64, error: f64| {
             let estimate = Estimate::new(value, quantity.unit, Uncertainty::StandardError(error))
                 .over_examples(curvatures.len() as u64)
-                .in_mode(Mode::Eval);
+                .in_mode(at.mode);
             Measured::new(quantity, estimate)
         };
         let mut measured = vec![

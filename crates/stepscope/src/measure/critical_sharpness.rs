@@ -6,10 +6,12 @@ use stepscope_types::{Estimate, Mode, Reading, Uncertainty};
 use super::batches::BatchSource;
 use super::cost::Cost;
 use super::crossing::{Crossing, NoCrossing};
-use super::objective::{Objective, mean_loss};
+use super::objective::Objective;
+use super::operators::{BatchLoss, ProductError};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use crate::checkpoint::{State, StateError, Stateful};
-use crate::models::{Network, ParamTensors, Pass};
+use crate::data::Batch;
+use crate::models::ParamTensors;
 
 /// The critical learning rate of a step, the critical sharpness λ_c = 2/η_c, and how many steps raise the loss by a fifth.
 ///
@@ -26,27 +28,27 @@ use crate::models::{Network, ParamTensors, Pass};
 /// sections 2.4 and 4.6 (α*: *The Break-Even Point*, Fig. 2; λ_c: Kalra et al. 2026). Invalid with momentum that
 /// points uphill: there is then no η_c, and the reading says so.
 #[derive(Debug)]
-pub struct CriticalSharpnessProbe<'a> {
-    batches: BatchSource<'a>,
-    probe_examples: Objective,
+pub struct CriticalSharpnessProbe<'a, B = Batch> {
+    batches: BatchSource<'a, B>,
+    probe_examples: Objective<B>,
     critical: Option<f64>,
     raising: Option<f64>,
     cost: Cost,
 }
 
-impl<'a> CriticalSharpnessProbe<'a> {
+impl<'a, B> CriticalSharpnessProbe<'a, B> {
     /// How much higher the loss is at α*.
     pub const RAISED: f64 = 1.2;
 
-    /// A probe that takes steps from `batches` and watches `probe_examples`, which are on the plain device.
-    pub fn new(batches: BatchSource<'a>, probe_examples: Objective) -> Self {
+    /// A probe that takes steps from `batches` and watches `probe_examples`.
+    pub fn new(batches: BatchSource<'a, B>, probe_examples: Objective<B>) -> Self {
         let most = Cost::forwards(batches.batch_size() + probe_examples.num_examples());
         let cost = Cost::gradients(batches.batch_size()) + most * Crossing::MAX_EVALUATIONS as f64;
         Self { batches, probe_examples, critical: None, raising: None, cost }
     }
 }
 
-impl<N: Network> Probe<N> for CriticalSharpnessProbe<'_> {
+impl<N: BatchLoss<B>, B> Probe<N> for CriticalSharpnessProbe<'_, B> {
     fn name(&self) -> &'static str {
         "critical-sharpness"
     }
@@ -57,21 +59,20 @@ impl<N: Network> Probe<N> for CriticalSharpnessProbe<'_> {
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
         let indices = self.batches.draw();
-        let direction = at.motion.direction(gradient(at.network, &self.batches.tracked(&indices)));
-        let plain = at.network.valid();
-        let loss_on = |objective: &Objective, length: f64| {
-            objective.evaluate(&direction.displace(plain.clone(), -length)).mean_loss()
-        };
+        let batch = self.batches.objective(&indices);
+        let direction = at.motion.direction(gradient(at.network, &batch)?);
+        let plain = at.values();
+        let loss_on =
+            |objective: &Objective<B>, length: f64| objective.mean_loss(&direction.displace(plain.clone(), -length));
         let (batch_size, num_examples) = (indices.len(), self.probe_examples.num_examples());
 
-        let batch = self.batches.plain(&indices);
-        let level = batch.evaluate(&plain).mean_loss();
+        let level = batch.mean_loss(&plain)?;
         let start = self.critical.unwrap_or(2.0 * at.learning_rate);
-        let critical = Crossing::search(start, level, |length| loss_on(&batch, length));
+        let critical = Crossing::search(start, level, |length| loss_on(&batch, length))?;
 
-        let level = Self::RAISED * self.probe_examples.evaluate(&plain).mean_loss();
+        let level = Self::RAISED * self.probe_examples.mean_loss(&plain)?;
         let start = self.raising.unwrap_or(2.0 * at.learning_rate);
-        let raising = Crossing::search(start, level, |length| loss_on(&self.probe_examples, length));
+        let raising = Crossing::search(start, level, |length| loss_on(&self.probe_examples, length))?;
 
         let evaluations = |crossing: &Result<Crossing, NoCrossing>| {
             1.0 + crossing.map_or(Crossing::MAX_EVALUATIONS, |crossing| crossing.num_evaluations) as f64
@@ -83,12 +84,12 @@ impl<N: Network> Probe<N> for CriticalSharpnessProbe<'_> {
         self.critical = critical.ok().map(|crossing| crossing.middle()).or(self.critical);
         self.raising = raising.ok().map(|crossing| crossing.middle()).or(self.raising);
 
-        let rate = reading(critical, &quantity::CRITICAL_LEARNING_RATE, batch_size);
+        let rate = reading(critical, &quantity::CRITICAL_LEARNING_RATE, batch_size, at.mode);
         let sharpness = match &rate {
             Reading::Value(rate) => Reading::Value(inverse(rate, &quantity::CRITICAL_SHARPNESS)),
             unresolved => unresolved.clone(),
         };
-        let steps = match reading(raising, &quantity::LOSS_RAISING_STEPS, num_examples) {
+        let steps = match reading(raising, &quantity::LOSS_RAISING_STEPS, num_examples, at.mode) {
             Reading::Value(length) => {
                 Reading::Value(length.scaled(1.0 / at.learning_rate, quantity::LOSS_RAISING_STEPS.unit))
             }
@@ -103,22 +104,26 @@ impl<N: Network> Probe<N> for CriticalSharpnessProbe<'_> {
 }
 
 /// The gradient of the mean loss over `objective`, where the network lives.
-pub(super) fn gradient<N: Network>(network: &N, objective: &Objective) -> ParamTensors {
+pub(super) fn gradient<N: BatchLoss<B>, B>(
+    network: &N,
+    objective: &Objective<B>,
+) -> Result<ParamTensors, ProductError> {
     let mut total = ParamTensors::default();
-    for (batch, share) in objective.micro_batches() {
-        let mut gradients = mean_loss(network, batch, &Pass::values()).value.backward();
-        total.scale_and_add(1.0, share, &ParamTensors::gradient(network, &mut gradients));
+    let num_examples = objective.num_examples().max(1) as f64;
+    for (batch, len) in objective.sized_batches() {
+        let mut gradients = network.loss(batch).parts(len)?.mean().value.backward();
+        total.scale_and_add(1.0, len as f64 / num_examples, &ParamTensors::gradient(network, &mut gradients));
     }
-    total
+    Ok(total)
 }
 
-fn reading(crossing: Result<Crossing, NoCrossing>, quantity: &Quantity, num_examples: usize) -> Reading {
+fn reading(crossing: Result<Crossing, NoCrossing>, quantity: &Quantity, num_examples: usize, mode: Mode) -> Reading {
     let num_examples = num_examples as u64;
     match crossing {
         Ok(crossing) => {
             let bracket = Uncertainty::Interval { low: crossing.low, high: crossing.high, level: 1.0 };
             let estimate = Estimate::new(crossing.middle(), quantity.unit, bracket);
-            estimate.over_examples(num_examples).in_mode(Mode::Eval).into()
+            estimate.over_examples(num_examples).in_mode(mode).into()
         }
         Err(NoCrossing::AlwaysAbove) => Reading::Unresolved {
             reason: "the loss rises along the step from its very start: momentum points uphill, or the gradient is rounding \
@@ -141,7 +146,7 @@ fn inverse(rate: &Estimate, quantity: &Quantity) -> Estimate {
     Estimate { value: 2.0 / rate.value, unit: quantity.unit.to_owned(), error: bracket, ..rate.clone() }
 }
 
-impl Stateful for CriticalSharpnessProbe<'_> {
+impl<B> Stateful for CriticalSharpnessProbe<'_, B> {
     fn save_state(&self, state: &mut State) {
         state.nest("batches", &self.batches);
         state.put("critical", &self.critical);

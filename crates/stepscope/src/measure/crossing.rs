@@ -32,14 +32,20 @@ impl Crossing {
     /// it within 5 %. A loss that is not finite counts as above. Where a loss crosses the level several times, the
     /// bracket holds one of the crossings.
     ///
+    /// The outcome is [`NoCrossing`] where all lengths tried lie on one side.
+    ///
     /// # Errors
-    /// [`NoCrossing`] where all lengths tried lie on one side.
-    pub fn search(start: f64, level: f64, mut loss: impl FnMut(f64) -> f64) -> Result<Self, NoCrossing> {
+    /// Those of `loss`.
+    pub fn search<E>(
+        start: f64,
+        level: f64,
+        mut loss: impl FnMut(f64) -> Result<f64, E>,
+    ) -> Result<Result<Self, NoCrossing>, E> {
         let (mut low, mut high): (Option<f64>, Option<f64>) = (None, None);
         let (mut length, mut factor) = (start, 2.0);
         for evaluation in 1..=Self::MAX_EVALUATIONS {
             // Not finite is above, so the comparison is written from below.
-            if loss(length) <= level {
+            if loss(length)? <= level {
                 low = Some(length);
             } else {
                 high = Some(length);
@@ -47,7 +53,7 @@ impl Crossing {
             match (low, high) {
                 (Some(low), Some(high)) => {
                     if high <= Self::RATIO * low || evaluation == Self::MAX_EVALUATIONS {
-                        return Ok(Self { low, high, num_evaluations: evaluation });
+                        return Ok(Ok(Self { low, high, num_evaluations: evaluation }));
                     }
                     length = (low * high).sqrt();
                 }
@@ -56,7 +62,7 @@ impl Crossing {
             }
             factor *= factor;
         }
-        Err(if low.is_some() { NoCrossing::AlwaysBelow } else { NoCrossing::AlwaysAbove })
+        Ok(Err(if low.is_some() { NoCrossing::AlwaysBelow } else { NoCrossing::AlwaysAbove }))
     }
 
     /// The middle of the bracket on a logarithmic scale.
@@ -69,12 +75,17 @@ impl Crossing {
 mod tests {
     use super::*;
 
+    fn search(start: f64, loss: impl Fn(f64) -> f64) -> Result<Crossing, NoCrossing> {
+        let Ok(found) = Crossing::search(start, 0.0, |s| Ok::<f64, std::convert::Infallible>(loss(s)));
+        found
+    }
+
     #[test]
     fn the_bracket_holds_the_crossing_of_a_parabola_wherever_the_search_starts() {
         // −s + ½hs² crosses 0 at 2/h.
         for h in [0.01, 1.0, 37.0] {
             for start in [0.05, 0.9, 1.1, 30.0].map(|factor| factor * 2.0 / h) {
-                let crossing = Crossing::search(start, 0.0, |s| -s + 0.5 * h * s * s).unwrap();
+                let crossing = search(start, |s| -s + 0.5 * h * s * s).unwrap();
                 assert!(crossing.low <= 2.0 / h && 2.0 / h <= crossing.high, "{h} {start} {crossing:?}");
                 assert!(crossing.high <= 1.3 * crossing.low && crossing.num_evaluations < 10, "{start} {crossing:?}");
             }
@@ -84,16 +95,16 @@ mod tests {
     #[test]
     fn a_start_near_the_answer_needs_few_evaluations() {
         for start in [1.6, 1.9, 2.1, 2.5] {
-            let crossing = Crossing::search(start, 0.0, |s| -s + 0.5 * s * s).unwrap();
+            let crossing = search(start, |s| -s + 0.5 * s * s).unwrap();
             assert!(crossing.num_evaluations <= 6, "{start}: {crossing:?}");
         }
     }
 
     #[test]
     fn one_sided_losses_have_no_crossing_and_infinities_are_above() {
-        assert_eq!(Crossing::search(1.0, 0.0, |s| -s), Err(NoCrossing::AlwaysBelow));
-        assert_eq!(Crossing::search(1.0, 0.0, |_| f64::NAN), Err(NoCrossing::AlwaysAbove));
-        let cliff = Crossing::search(1.0, 0.0, |s| if s > 3.0 { f64::INFINITY } else { -1.0 }).unwrap();
+        assert_eq!(search(1.0, |s| -s), Err(NoCrossing::AlwaysBelow));
+        assert_eq!(search(1.0, |_| f64::NAN), Err(NoCrossing::AlwaysAbove));
+        let cliff = search(1.0, |s| if s > 3.0 { f64::INFINITY } else { -1.0 }).unwrap();
         assert!(cliff.low <= 3.0 && cliff.high > 3.0, "{cliff:?}");
     }
 }

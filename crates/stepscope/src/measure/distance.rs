@@ -1,5 +1,6 @@
 //! How far the weights have gone.
 
+use burn::module::Module;
 use stepscope_spectral::random::RandomStream;
 use stepscope_types::quantity::{self, Quantity};
 use stepscope_types::{Estimate, Uncertainty};
@@ -8,7 +9,7 @@ use super::cost::Cost;
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::statistics::{difference, norm};
 use crate::checkpoint::{State, StateError, Stateful};
-use crate::models::{Network, ParamLayout};
+use crate::models::ParamLayout;
 
 /// Distances of the weights from the first reading and from the last one, their norm, the norms of normalisation scales, and
 /// the coordinates of the way so far in a random projection.
@@ -47,7 +48,7 @@ impl DistanceProbe {
     }
 }
 
-impl<N: Network> Probe<N> for DistanceProbe {
+impl<N: Module> Probe<N> for DistanceProbe {
     fn name(&self) -> &'static str {
         "distance"
     }

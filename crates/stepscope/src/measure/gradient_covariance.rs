@@ -3,15 +3,15 @@
 use stepscope_spectral::random::RandomStream;
 use stepscope_spectral::{Lanczos, LanczosConfig, StartVector, hutchinson};
 use stepscope_types::quantity::{self, Quantity};
-use stepscope_types::{Estimate, Mode, Uncertainty};
+use stepscope_types::{Estimate, Uncertainty};
 
 use super::cost::Cost;
 use super::objective::Objective;
-use super::operators::{Curvature, CurvatureOperator};
+use super::operators::{BatchLoss, Curvature, CurvatureOperator};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::statistics::dot;
 use crate::checkpoint::{State, StateError, Stateful};
-use crate::models::Network;
+use crate::data::Batch;
 
 /// λ_K¹, tr K and tr K/λ_K¹ of the centred covariance K over the probe examples, by products, and the alignment of its top
 /// eigenvector with the Hessian's where the sharpness was measured at the same step.
@@ -22,27 +22,27 @@ use crate::models::Network;
 /// Cost: at most `max_products` + 10 products, each 1.7 gradients over the probe examples, and one gradient. Source: `curvature`,
 /// sections 2.1, 2.4 and 4.6. Not defined in networks whose examples see each other.
 #[derive(Debug)]
-pub struct GradientCovarianceProbe {
-    objective: Objective,
+pub struct GradientCovarianceProbe<B = Batch> {
+    objective: Objective<B>,
     lanczos: Lanczos,
     random: RandomStream,
     warm_start: Option<Vec<f64>>,
     cost: Cost,
 }
 
-impl GradientCovarianceProbe {
+impl<B> GradientCovarianceProbe<B> {
     /// Random vectors for the trace.
     const TRACE_PROBES: usize = 10;
 
     /// A probe on `objective`, whose tensors are on the tracked device.
-    pub fn new(objective: Objective, max_products: u64, tolerance: f64, random: RandomStream) -> Self {
+    pub fn new(objective: Objective<B>, max_products: u64, tolerance: f64, random: RandomStream) -> Self {
         let lanczos =
             Lanczos::new(LanczosConfig { max_products: max_products as usize, tolerance, ..LanczosConfig::default() });
         let cost = Self::cost_of(&objective, max_products.min(12));
         Self { objective, lanczos, random, warm_start: None, cost }
     }
 
-    fn cost_of(objective: &Objective, num_products: u64) -> Cost {
+    fn cost_of(objective: &Objective<B>, num_products: u64) -> Cost {
         let examples = objective.num_examples();
         let passes = (num_products * (4 + num_products) + 4 * Self::TRACE_PROBES as u64) as usize;
         let products = Cost::outer_products(examples) * (num_products + Self::TRACE_PROBES as u64) as f64;
@@ -50,7 +50,7 @@ impl GradientCovarianceProbe {
     }
 }
 
-impl<N: Network> Probe<N> for GradientCovarianceProbe {
+impl<N: BatchLoss<B>, B> Probe<N> for GradientCovarianceProbe<B> {
     fn name(&self) -> &'static str {
         "gradient-covariance"
     }
@@ -60,9 +60,10 @@ impl<N: Network> Probe<N> for GradientCovarianceProbe {
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
+        at.check_examples_are_independent("gradient-covariance")?;
         let num_examples = self.objective.num_examples() as u64;
         let about = |quantity: &'static Quantity, estimate: Estimate| {
-            Measured::new(quantity, estimate.over_examples(num_examples).in_mode(Mode::Eval))
+            Measured::new(quantity, estimate.over_examples(num_examples).in_mode(at.mode))
         };
         let curvature = Curvature::GradientCovariance;
         let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, curvature);
@@ -93,7 +94,7 @@ impl<N: Network> Probe<N> for GradientCovarianceProbe {
     }
 }
 
-impl Stateful for GradientCovarianceProbe {
+impl<B> Stateful for GradientCovarianceProbe<B> {
     fn save_state(&self, state: &mut State) {
         state.nest("random", &self.random);
         state.put("cost", &self.cost);

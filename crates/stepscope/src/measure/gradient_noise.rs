@@ -1,24 +1,20 @@
 //! The gradient noise scale with an interval.
 
-use burn::tensor::{DType, Device};
-use std::num::NonZeroU64;
-use stepscope_spectral::random::RandomStream;
 use stepscope_types::quantity;
-use stepscope_types::spec::MeasureSpec;
-use stepscope_types::{Estimate, Mode, Reading, Uncertainty};
+use stepscope_types::{Estimate, Reading, Uncertainty};
 
+use super::batches::BatchSource;
 use super::cost::Cost;
 use super::gradient_tests::{TrainingStep, gradient_tests};
 use super::gram::Gram;
 use super::gram_spectrum::gram_spectrum;
 use super::objective::Objective;
-use super::operators::ProductError;
+use super::operators::{BatchLoss, ProductError};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::ratio::{Covariance, Ratio};
 use super::statistics::dot;
 use crate::checkpoint::{State, StateError, Stateful};
-use crate::data::Dataset;
-use crate::models::Network;
+use crate::data::Batch;
 
 /// B = tr Σ / |G|² from mini-batch gradients at one point: the batch size at which noise and signal are equal.
 ///
@@ -108,22 +104,16 @@ fn moments(count: usize, total: f64, sum_squared: f64, batch_size: u64) -> (f64,
 ///
 /// Cost: `noise_batches` gradients of `noise_batch_size` examples.
 #[derive(Debug)]
-pub struct NoiseProbe<'a> {
-    dataset: &'a Dataset,
+pub struct NoiseProbe<'a, B = Batch> {
+    batches: BatchSource<'a, B>,
     num_batches: usize,
-    batch_size: u64,
-    device: Device,
-    dtype: DType,
-    random: RandomStream,
     tested_noise_factor: Option<f64>,
 }
 
-impl<'a> NoiseProbe<'a> {
-    /// A probe of the training set's gradients. `device` is the tracked device.
-    pub fn new(dataset: &'a Dataset, spec: &MeasureSpec, device: Device, dtype: DType, random: RandomStream) -> Self {
-        let num_batches = spec.noise_batches as usize;
-        let batch_size = spec.noise_batch_size.get();
-        Self { dataset, num_batches, batch_size, device, dtype, random, tested_noise_factor: None }
+impl<'a, B> NoiseProbe<'a, B> {
+    /// A probe of the gradients of `num_batches` (at least 3, with tests 4) of `batches`.
+    pub fn new(batches: BatchSource<'a, B>, num_batches: usize) -> Self {
+        Self { batches, num_batches, tested_noise_factor: None }
     }
 
     /// The same with the tests of Cockpit for training batches whose gradient has `noise_factor` times the covariance of one
@@ -151,27 +141,23 @@ impl<'a> NoiseProbe<'a> {
 
     /// Examples a batch.
     pub fn batch_size(&self) -> u64 {
-        self.batch_size
+        self.batches.batch_size() as u64
     }
 
     /// Gradients of fresh independent batches at this point.
     ///
     /// # Errors
     /// [`ProductError::Loss`] where the loss does not fit a batch.
-    pub fn draw_gradients<N: Network>(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Vec<f64>>, ProductError> {
+    pub fn draw_gradients<N: BatchLoss<B>>(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Vec<f64>>, ProductError> {
         Ok(self.draw(at)?.1)
     }
 
     /// The mean loss of fresh independent batches, and their gradients.
-    fn draw<N: Network>(&mut self, at: &ProbePoint<'_, N>) -> Result<(f64, Vec<Vec<f64>>), ProductError> {
-        let split = &self.dataset.train;
-        // A loaded data set has at least one example.
-        let num_examples = NonZeroU64::new(split.num_examples() as u64).unwrap_or(NonZeroU64::MIN);
+    fn draw<N: BatchLoss<B>>(&mut self, at: &ProbePoint<'_, N>) -> Result<(f64, Vec<Vec<f64>>), ProductError> {
         let drawn: Vec<(f64, Vec<f64>)> = (0..self.num_batches)
             .map(|_| {
-                let indices: Vec<u32> =
-                    (0..self.batch_size).map(|_| self.random.u64_below(num_examples) as u32).collect();
-                let batch = Objective::new(split, self.dataset.shape, &indices, &self.device, self.dtype);
+                let indices = self.batches.draw_with_replacement();
+                let batch = self.batches.objective_in_parts(&indices, Objective::MICRO_BATCH_SIZE);
                 batch.loss_and_gradient(at.network, at.layout)
             })
             .collect::<Result<_, ProductError>>()?;
@@ -180,7 +166,7 @@ impl<'a> NoiseProbe<'a> {
     }
 }
 
-impl<N: Network> Probe<N> for NoiseProbe<'_> {
+impl<N: BatchLoss<B>, B> Probe<N> for NoiseProbe<'_, B> {
     fn name(&self) -> &'static str {
         "gradient-noise"
     }
@@ -188,15 +174,17 @@ impl<N: Network> Probe<N> for NoiseProbe<'_> {
     fn cost(&self) -> Cost {
         // Every gradient is copied, squared and summed; the tests sum twice more and take inner products.
         let passes = self.num_batches * if self.tested_noise_factor.is_some() { 7 } else { 3 };
-        Cost::gradients(self.num_batches * self.batch_size as usize) + Cost::passes(passes)
+        Cost::gradients(self.num_batches * self.batches.batch_size()) + Cost::passes(passes)
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
+        at.check_examples_are_independent("gradient-noise")?;
         let (loss, gradients) = self.draw(at)?;
-        let noise = GradientNoise::from_gradients(&gradients, self.batch_size);
-        let num_examples = self.num_batches as u64 * self.batch_size;
+        let batch_size = self.batch_size();
+        let noise = GradientNoise::from_gradients(&gradients, batch_size);
+        let num_examples = self.num_batches as u64 * batch_size;
         let estimate =
-            |value, unit, error| Estimate::new(value, unit, error).over_examples(num_examples).in_mode(Mode::Eval);
+            |value, unit, error| Estimate::new(value, unit, error).over_examples(num_examples).in_mode(at.mode);
         let scale = match noise.noise_scale {
             Some(NoiseScale { value, low, high }) => {
                 let interval = Uncertainty::Interval { low, high, level: NOISE_SCALE_LEVEL };
@@ -206,7 +194,7 @@ impl<N: Network> Probe<N> for NoiseProbe<'_> {
                 reason: format!(
                     "the squared gradient norm, {:.3e} +- {:.3e}, is not resolved from zero by {} batches of {}: \
                      raise measure.noise_batches",
-                    noise.gradient_norm_squared, noise.gradient_norm_squared_error, self.num_batches, self.batch_size
+                    noise.gradient_norm_squared, noise.gradient_norm_squared_error, self.num_batches, batch_size
                 ),
                 num_examples,
             },
@@ -218,30 +206,32 @@ impl<N: Network> Probe<N> for NoiseProbe<'_> {
         }
         let mut measured =
             vec![Measured::new(&quantity::NOISE_SCALE, scale), Measured::new(&quantity::NOISE_TRACE, trace)];
-        if let Some(noise_factor) = self.tested_noise_factor {
+        if let (Some(noise_factor), Some(device)) = (self.tested_noise_factor, at.layout.plain_device()) {
             let effective_learning_rate = at.learning_rate / (1.0 - at.motion.momentum);
             let training = TrainingStep { noise_factor, effective_learning_rate, loss };
-            let gram = Gram::of(&gradients, &self.device.clone().inner());
-            measured.extend(gradient_tests(&gradients, &gram, self.batch_size, &training));
-            measured.extend(gram_spectrum(&gram, self.batch_size));
+            let gram = Gram::of(&gradients, &device);
+            let tests = gradient_tests(&gradients, &gram, batch_size, &training);
+            let spectrum = gram_spectrum(&gram, batch_size);
+            measured.extend(tests.into_iter().chain(spectrum).map(|measured| measured.in_mode(at.mode)));
         }
         Ok(measured)
     }
 }
 
-impl Stateful for NoiseProbe<'_> {
+impl<B> Stateful for NoiseProbe<'_, B> {
     fn save_state(&self, state: &mut State) {
-        state.nest("random", &self.random);
+        self.batches.save_state(state);
     }
 
     fn load_state(&mut self, state: &State) -> Result<(), StateError> {
-        state.restore("random", &mut self.random)
+        self.batches.load_state(state)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stepscope_spectral::random::RandomStream;
 
     /// Batch gradients with mean `signal` in the first of `dim` coordinates and covariance I / batch_size.
     fn draw(dim: usize, count: usize, batch_size: u64, signal: f64, seed: u64) -> Vec<Vec<f64>> {

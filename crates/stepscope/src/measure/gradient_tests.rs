@@ -1,7 +1,7 @@
 //! What batch gradients say about the batch size: Cockpit's tests, from unbiased moments.
 
 use stepscope_types::quantity::{self, Quantity};
-use stepscope_types::{Estimate, Mode, Reading, Uncertainty};
+use stepscope_types::{Estimate, Reading, Uncertainty};
 
 use super::gram::Gram;
 use super::probe::Measured;
@@ -83,7 +83,7 @@ pub(super) fn gradient_tests(
         // A form that is undefined without one of the batches is not resolved by all of them.
         let reading = if value.is_finite() && error.is_finite() {
             let estimate = Estimate::new(value, quantity.unit, Uncertainty::StandardError(error));
-            Reading::Value(estimate.over_examples(num_examples).in_mode(Mode::Eval))
+            Reading::Value(estimate.over_examples(num_examples))
         } else {
             Reading::Unresolved {
                 reason: format!(
@@ -105,7 +105,7 @@ pub(super) fn gradient_tests(
             training.effective_learning_rate * m.trace * examples_per_batch / training.loss
         }),
     ];
-    let ratio = signal_to_noise(gradients, batch_size).over_examples(num_examples).in_mode(Mode::Eval);
+    let ratio = signal_to_noise(gradients, batch_size).over_examples(num_examples);
     measured.push(Measured::new(&quantity::GRADIENT_SNR, ratio));
     measured
 }

@@ -3,7 +3,7 @@
 use stepscope_spectral::random::RandomStream;
 use stepscope_spectral::{DenseOperator, GradientSample, GramSpectrum, Lanczos, LanczosConfig, StartVector};
 use stepscope_types::quantity::{self, Quantity};
-use stepscope_types::{Estimate, Mode, Uncertainty};
+use stepscope_types::{Estimate, Uncertainty};
 
 use super::gram::Gram;
 use super::probe::Measured;
@@ -24,9 +24,8 @@ pub(super) fn gram_spectrum(gram: &Gram, batch_size: u64) -> Vec<Measured> {
     let sample = GradientSample::Batches { batch_size: batch_size as usize };
     let Ok(spectrum) = GramSpectrum::of_inner_products(gram.len, gram.entries(), sample) else { return Vec::new() };
     let num_examples = gram.len as u64 * batch_size;
-    let about = |quantity: &'static Quantity, estimate: Estimate| {
-        Measured::new(quantity, estimate.over_examples(num_examples).in_mode(Mode::Eval))
-    };
+    let about =
+        |quantity: &'static Quantity, estimate: Estimate| Measured::new(quantity, estimate.over_examples(num_examples));
     let top = spectrum.top_eigenvalue(quantity::GRAM_TOP_EIGENVALUE.unit);
     let relative = (top.interval().1 - top.value) / top.value;
     let over_top = |quantity: &'static Quantity, value: f64| {

@@ -7,11 +7,12 @@ use super::batches::BatchSource;
 use super::cost::Cost;
 use super::critical_sharpness::gradient;
 use super::objective::Objective;
+use super::operators::{BatchLoss, ProductError};
 use super::parabola_fit::ParabolaFit;
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::ratio::Ratio;
 use crate::checkpoint::{State, StateError, Stateful};
-use crate::models::Network;
+use crate::data::Batch;
 
 /// The half-rate gauge: where the loss over the probe examples has its minimum along one update, and along the chord since the
 /// last reading, each in units of its own length.
@@ -29,56 +30,61 @@ use crate::models::Network;
 /// Cost: `num_updates` gradients of a batch and 3·`num_updates` + 3 forward passes over the examples. Source: `averaging`, sections 1.1
 /// and 2.3.
 #[derive(Debug)]
-pub struct HalfRateGaugeProbe<'a> {
-    batches: BatchSource<'a>,
-    examples: Objective,
+pub struct HalfRateGaugeProbe<'a, B = Batch> {
+    batches: BatchSource<'a, B>,
+    examples: Objective<B>,
     num_updates: usize,
     earlier: Option<Vec<f64>>,
 }
 
-impl<'a> HalfRateGaugeProbe<'a> {
+impl<'a, B> HalfRateGaugeProbe<'a, B> {
     /// Where along an update the loss is evaluated.
     const POSITIONS: [f64; 4] = [0.0, 0.5, 1.0, 2.0];
 
-    /// A gauge on `examples` (on the plain device) of updates from `batches`, at least 3 of them.
-    pub fn new(batches: BatchSource<'a>, examples: Objective, num_updates: usize) -> Self {
+    /// A gauge on `examples` of updates from `batches`, at least 3 of them.
+    pub fn new(batches: BatchSource<'a, B>, examples: Objective<B>, num_updates: usize) -> Self {
         Self { batches, examples, num_updates: num_updates.max(3), earlier: None }
     }
 
     /// Slope and curvature of the loss along every update, in updates.
-    fn along_updates<N: Network>(&mut self, at: &ProbePoint<'_, N>, plain: &N, loss: f64) -> Vec<(f64, f64)> {
+    fn along_updates<N: BatchLoss<B>>(
+        &mut self,
+        at: &ProbePoint<'_, N>,
+        plain: &N,
+        loss: f64,
+    ) -> Result<Vec<(f64, f64)>, ProductError> {
         let one = |_| {
             let indices = self.batches.draw();
-            let update = at.motion.direction(gradient(at.network, &self.batches.tracked(&indices)));
-            let losses = Self::POSITIONS.map(|s| match s {
-                0.0 => loss,
-                s => self.examples.evaluate(&update.displace(plain.clone(), -s * at.learning_rate)).mean_loss(),
-            });
+            let update = at.motion.direction(gradient(at.network, &self.batches.objective(&indices))?);
+            let mut losses = [loss; 4];
+            for (loss, s) in losses.iter_mut().zip(Self::POSITIONS).skip(1) {
+                *loss = self.examples.mean_loss(&update.displace(plain.clone(), -s * at.learning_rate))?;
+            }
             let fit = ParabolaFit::of(&Self::POSITIONS, &losses);
-            (-fit.slope, fit.curvature)
+            Ok((-fit.slope, fit.curvature))
         };
         (0..self.num_updates).map(one).collect()
     }
 
     /// Slope and curvature of every example's loss along the chord from the earlier reading, in chords.
-    fn along_chord<N: Network>(
+    fn along_chord<N: BatchLoss<B>>(
         &self,
         at: &ProbePoint<'_, N>,
         plain: &N,
         earlier: &[f64],
         now: &[f64],
-    ) -> Vec<(f64, f64)> {
-        let losses = |network: &N| self.examples.evaluate(network).losses;
+    ) -> Result<Vec<(f64, f64)>, ProductError> {
+        let losses = |network: &N| self.examples.per_example_losses(network);
         let middle: Vec<f64> = earlier.iter().zip(now).map(|(a, b)| 0.5 * (a + b)).collect();
         let layout = at.layout;
-        let start = losses(&layout.assign(plain.clone(), earlier));
-        let (middle, end) = (losses(&layout.assign(plain.clone(), &middle)), losses(plain));
+        let start = losses(&layout.assign(plain.clone(), earlier))?;
+        let (middle, end) = (losses(&layout.assign(plain.clone(), &middle))?, losses(plain)?);
         let ends = start.iter().zip(&middle).zip(&end);
-        ends.map(|((a, m), b)| (3.0 * a - 4.0 * m + b, 4.0 * (a - 2.0 * m + b))).collect()
+        Ok(ends.map(|((a, m), b)| (3.0 * a - 4.0 * m + b, 4.0 * (a - 2.0 * m + b))).collect())
     }
 }
 
-impl<N: Network> Probe<N> for HalfRateGaugeProbe<'_> {
+impl<N: BatchLoss<B>, B> Probe<N> for HalfRateGaugeProbe<'_, B> {
     fn name(&self) -> &'static str {
         "half-rate-gauge"
     }
@@ -89,11 +95,12 @@ impl<N: Network> Probe<N> for HalfRateGaugeProbe<'_> {
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
-        let plain = at.network.valid();
-        let loss = self.examples.evaluate(&plain).mean_loss();
+        let plain = at.values();
+        let loss = self.examples.mean_loss(&plain)?;
         let num_examples = self.examples.num_examples() as u64;
-        let updates = self.along_updates(at, &plain, loss);
-        let about_update = |ratio, quantity| reading(ratio, quantity, num_examples, "the update");
+        let updates = self.along_updates(at, &plain, loss)?;
+        let reading = |ratio, quantity, way| reading(ratio, quantity, (num_examples, at.mode), way);
+        let about_update = |ratio, quantity| reading(ratio, quantity, "the update");
         let position =
             Ratio::of_means(&updates.iter().map(|&(slope, curvature)| (curvature, slope)).collect::<Vec<_>>());
         let position = position.map(|r| Ratio { value: r.value - 1.0, low: r.low - 1.0, high: r.high - 1.0 });
@@ -105,19 +112,24 @@ impl<N: Network> Probe<N> for HalfRateGaugeProbe<'_> {
         if let Some(earlier) = &self.earlier
             && *earlier != now
         {
-            let chord = Ratio::of_means(&self.along_chord(at, &plain, earlier, &now));
-            measured.push(reading(chord, &quantity::MANY_STEP_GAUGE, num_examples, "the chord"));
+            let chord = Ratio::of_means(&self.along_chord(at, &plain, earlier, &now)?);
+            measured.push(reading(chord, &quantity::MANY_STEP_GAUGE, "the chord"));
         }
         self.earlier = Some(now);
         Ok(measured)
     }
 }
 
-fn reading(ratio: Option<Ratio>, quantity: &'static Quantity, num_examples: u64, way: &str) -> Measured {
+fn reading(
+    ratio: Option<Ratio>,
+    quantity: &'static Quantity,
+    (num_examples, mode): (u64, Mode),
+    way: &str,
+) -> Measured {
     let reading = match ratio {
         Some(Ratio { value, low, high }) => {
             let interval = Uncertainty::Interval { low, high, level: 0.95 };
-            Estimate::new(value, quantity.unit, interval).over_examples(num_examples).in_mode(Mode::Eval).into()
+            Estimate::new(value, quantity.unit, interval).over_examples(num_examples).in_mode(mode).into()
         }
         None => Reading::Unresolved {
             reason: format!(
@@ -130,7 +142,7 @@ fn reading(ratio: Option<Ratio>, quantity: &'static Quantity, num_examples: u64,
     Measured::new(quantity, reading)
 }
 
-impl Stateful for HalfRateGaugeProbe<'_> {
+impl<B> Stateful for HalfRateGaugeProbe<'_, B> {
     fn save_state(&self, state: &mut State) {
         state.nest("batches", &self.batches);
         if let Some(earlier) = &self.earlier {

@@ -3,15 +3,15 @@
 use stepscope_spectral::random::RandomStream;
 use stepscope_spectral::{Lanczos, LanczosConfig, StartVector, Which, hutchinson, spectral_measure};
 use stepscope_types::quantity::{self, Quantity};
-use stepscope_types::{Estimate, Mode, Uncertainty};
+use stepscope_types::{Estimate, Uncertainty};
 
 use super::cost::Cost;
 use super::objective::Objective;
-use super::operators::{Curvature, CurvatureOperator};
+use super::operators::{BatchLoss, Curvature, CurvatureOperator, Kinks};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::statistics::mean_and_error;
 use crate::checkpoint::{State, StateError, Stateful};
-use crate::models::Network;
+use crate::data::Batch;
 
 /// Trace and Frobenius norm of the Hessian (Hutchinson), its algebraically smallest eigenvalue (Lanczos, started from the last
 /// reading's), the weight of its spectral density below zero (quadrature from random vectors), and the Takeuchi information
@@ -19,15 +19,16 @@ use crate::models::Network;
 ///
 /// Cost: 16 + 2·24 + at most `max_products` Hessian products over the probe examples. Source: `curvature`, sections 4.5 and 4.6.
 #[derive(Debug)]
-pub struct HessianSpectrumProbe {
-    objective: Objective,
+pub struct HessianSpectrumProbe<B = Batch> {
+    objective: Objective<B>,
+    curvature: Curvature,
     bottom: Lanczos,
     max_products: u64,
     random: RandomStream,
     warm_start: Option<Vec<f64>>,
 }
 
-impl HessianSpectrumProbe {
+impl<B> HessianSpectrumProbe<B> {
     /// Random vectors for trace and norm.
     const TRACE_PROBES: usize = 16;
     /// Random vectors for the density.
@@ -38,19 +39,25 @@ impl HessianSpectrumProbe {
     const ROUNDING: f64 = 1e-4;
 
     /// A probe on `objective`, whose tensors are on the tracked device.
-    pub fn new(objective: Objective, max_products: u64, tolerance: f64, random: RandomStream) -> Self {
+    pub fn new(objective: Objective<B>, max_products: u64, tolerance: f64, random: RandomStream) -> Self {
         let bottom = Lanczos::new(LanczosConfig {
             which: Which::SmallestAlgebraic,
             max_products: max_products as usize,
             tolerance,
             ..LanczosConfig::default()
         });
-        Self { objective, bottom, max_products, random, warm_start: None }
+        Self { objective, curvature: Curvature::Hessian, bottom, max_products, random, warm_start: None }
+    }
+
+    /// The same with differences of gradients in place of exact products, for a smooth module without tangent rules.
+    pub fn by_differences(mut self, kinks: Kinks) -> Self {
+        self.curvature = Curvature::HessianByDifferences { kinks };
+        self
     }
 
     /// The weight below zero of every random vector's spectral measure, each normalised to 1.
-    fn negative_masses<N: Network>(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<f64>, ProbeError> {
-        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, Curvature::Hessian);
+    fn negative_masses<N: BatchLoss<B>>(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<f64>, ProbeError> {
+        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature);
         let mut vector = vec![0.0; at.layout.num_params()];
         let one = |_| -> Result<f64, ProbeError> {
             self.random.fill_normal(&mut vector);
@@ -67,7 +74,7 @@ impl HessianSpectrumProbe {
     }
 }
 
-impl<N: Network> Probe<N> for HessianSpectrumProbe {
+impl<N: BatchLoss<B>, B> Probe<N> for HessianSpectrumProbe<B> {
     fn name(&self) -> &'static str {
         "hessian-spectrum"
     }
@@ -81,9 +88,9 @@ impl<N: Network> Probe<N> for HessianSpectrumProbe {
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
         let num_examples = self.objective.num_examples() as u64;
         let about = |quantity: &'static Quantity, estimate: Estimate| {
-            Measured::new(quantity, estimate.over_examples(num_examples).in_mode(Mode::Eval))
+            Measured::new(quantity, estimate.over_examples(num_examples).in_mode(at.mode))
         };
-        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, Curvature::Hessian);
+        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature);
         let unit = quantity::HESSIAN_TRACE.unit;
         let traces = hutchinson(&mut operator, Self::TRACE_PROBES, unit, &mut self.random)?;
         let start = match &self.warm_start {
@@ -124,7 +131,7 @@ fn takeuchi(noise: &Estimate, hessian: &Estimate) -> Estimate {
     Estimate::new(value, quantity::TAKEUCHI.unit, Uncertainty::StandardError((value * relative).abs()))
 }
 
-impl Stateful for HessianSpectrumProbe {
+impl<B> Stateful for HessianSpectrumProbe<B> {
     fn save_state(&self, state: &mut State) {
         state.nest("random", &self.random);
         if let Some(eigenvector) = &self.warm_start {

@@ -5,15 +5,15 @@ use stepscope_spectral::{LinearOperator, spectral_measure};
 use stepscope_theory::MeasuredQuadratic;
 use stepscope_types::{RunSpec, Spectrum, Step};
 
+use super::batches::BatchSource;
 use super::cost::Cost;
 use super::gradient_noise::NoiseProbe;
 use super::objective::Objective;
-use super::operators::{Curvature, CurvatureOperator};
+use super::operators::{BatchLoss, Curvature, CurvatureOperator};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use crate::backend::Backend;
 use crate::checkpoint::{State, StateError, Stateful};
-use crate::data::Dataset;
-use crate::models::Network;
+use crate::data::{Batch, Dataset};
 
 /// Measures, at every step it is scheduled for, how gradient and gradient noise lie along the curvatures.
 ///
@@ -24,15 +24,15 @@ use crate::models::Network;
 /// Cost: `num_products` · (1 + number of deviations) products and one gradient over the objective. Source: quadrature `curvature`, section 4.5; the
 /// use of it, ours.
 #[derive(Debug)]
-pub struct LocalQuadraticProbe<'a> {
-    objective: Objective,
-    noise: NoiseProbe<'a>,
+pub struct LocalQuadraticProbe<'a, B = Batch> {
+    objective: Objective<B>,
+    noise: NoiseProbe<'a, B>,
     num_products: usize,
     num_deviations: usize,
     measured: Vec<(Step, MeasuredQuadratic)>,
 }
 
-impl<'a> LocalQuadraticProbe<'a> {
+impl<'a, B> LocalQuadraticProbe<'a, B> {
     /// Lanczos steps a measure: enough for the spread of curvatures that a few hundred steps of training resolve.
     pub const NUM_PRODUCTS: usize = 16;
     /// Mini-batch deviations whose measures are averaged.
@@ -40,7 +40,7 @@ impl<'a> LocalQuadraticProbe<'a> {
 
     /// A probe of the loss over `objective`, whose tensors are on the tracked device, with deviations drawn by
     /// `noise`.
-    pub fn new(objective: Objective, noise: NoiseProbe<'a>) -> Self {
+    pub fn new(objective: Objective<B>, noise: NoiseProbe<'a, B>) -> Self {
         Self {
             objective,
             noise,
@@ -50,22 +50,25 @@ impl<'a> LocalQuadraticProbe<'a> {
         }
     }
 
-    /// A probe of the loss over the whole training set, for a run of `spec`.
-    pub fn on_training_set(spec: &RunSpec, dataset: &'a Dataset) -> Self {
-        let backend = Backend::cpu(spec.model.precision);
-        let indices: Vec<u32> = (0..dataset.train.num_examples() as u32).collect();
-        let objective = Objective::new(&dataset.train, dataset.shape, &indices, &backend.tracked(), backend.dtype());
-        let random = RandomStream::named(spec.seeds.probe_seed(), "local quadratic");
-        Self::new(objective, NoiseProbe::new(dataset, &spec.measure, backend.tracked(), backend.dtype(), random))
-    }
-
     /// The quadratics measured so far, each with its step, in order.
     pub fn quadratics(&self) -> &[(Step, MeasuredQuadratic)] {
         &self.measured
     }
 }
 
-impl<N: Network> Probe<N> for LocalQuadraticProbe<'_> {
+impl<'a> LocalQuadraticProbe<'a> {
+    /// A probe of the loss over the whole training set, for a run of `spec`.
+    pub fn on_training_set(spec: &RunSpec, dataset: &'a Dataset) -> Self {
+        let backend = Backend::cpu(spec.model.precision);
+        let (tracked, dtype) = (backend.tracked(), backend.dtype());
+        let objective = Objective::whole(&dataset.train, dataset.shape, &tracked, dtype);
+        let random = RandomStream::named(spec.seeds.probe_seed(), "local quadratic");
+        let batches = BatchSource::new(dataset, spec.measure.noise_batch_size.get(), tracked, dtype, random);
+        Self::new(objective, NoiseProbe::new(batches, spec.measure.noise_batches as usize))
+    }
+}
+
+impl<N: BatchLoss<B>, B> Probe<N> for LocalQuadraticProbe<'_, B> {
     fn name(&self) -> &'static str {
         "local-quadratic"
     }
@@ -97,7 +100,7 @@ impl<N: Network> Probe<N> for LocalQuadraticProbe<'_> {
     }
 }
 
-impl Stateful for LocalQuadraticProbe<'_> {
+impl<B> Stateful for LocalQuadraticProbe<'_, B> {
     fn save_state(&self, state: &mut State) {
         state.nest("noise", &self.noise);
         let measured: Vec<(Step, f64, &Spectrum, &Spectrum)> = self

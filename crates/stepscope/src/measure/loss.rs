@@ -5,33 +5,29 @@ use stepscope_types::{Estimate, Mode, Uncertainty};
 
 use super::cost::Cost;
 use super::objective::{Evaluation, Objective};
+use super::operators::BatchLoss;
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use crate::checkpoint::{State, StateError, Stateful};
-use crate::models::Network;
+use crate::data::Batch;
 
-/// Training and test loss and accuracy. Cost: one forward pass over both splits.
+/// Training and test loss and, of losses that are cross-entropies, accuracy. Cost: one forward pass over both splits.
 ///
 /// The training set is the whole population of the training loss, so its values are exact; the test set is a
 /// sample, so its values carry standard errors.
 #[derive(Debug)]
-pub struct LossProbe {
-    train: Objective,
-    test: Objective,
+pub struct LossProbe<B = Batch> {
+    train: Objective<B>,
+    test: Objective<B>,
 }
 
-impl LossProbe {
-    /// A probe of these two splits, whose tensors are on the plain device.
-    pub fn new(train: Objective, test: Objective) -> Self {
+impl<B> LossProbe<B> {
+    /// A probe of these two splits.
+    pub fn new(train: Objective<B>, test: Objective<B>) -> Self {
         Self { train, test }
     }
-
-    /// Evaluates a network, brought to the plain device, on the test split.
-    pub fn evaluate_test<N: Network>(&self, network: &N) -> Evaluation {
-        self.test.evaluate(&network.valid())
-    }
 }
 
-impl<N: Network> Probe<N> for LossProbe {
+impl<N: BatchLoss<B>, B> Probe<N> for LossProbe<B> {
     fn name(&self) -> &'static str {
         "loss"
     }
@@ -41,19 +37,19 @@ impl<N: Network> Probe<N> for LossProbe {
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
-        let network = at.network.valid();
-        let (train, test) = (self.train.evaluate(&network), self.test.evaluate(&network));
-        Ok(vec![
-            loss(&quantity::TRAIN_LOSS, &train, Uncertainty::Exact),
-            accuracy(&quantity::TRAIN_ACCURACY, &train, Uncertainty::Exact),
-            loss(&quantity::TEST_LOSS, &test, Uncertainty::StandardError(test.standard_error())),
-            accuracy(&quantity::TEST_ACCURACY, &test, binomial_error(&test)),
-        ])
+        let network = at.values();
+        let (train, test) = (self.train.score(&network)?, self.test.score(&network)?);
+        let test_error = Uncertainty::StandardError(test.standard_error());
+        let mut measured = vec![loss(&quantity::TRAIN_LOSS, &train, Uncertainty::Exact)];
+        measured.extend(train.num_correct.map(|_| accuracy(&quantity::TRAIN_ACCURACY, &train, Uncertainty::Exact)));
+        measured.push(loss(&quantity::TEST_LOSS, &test, test_error));
+        measured.extend(test.num_correct.map(|_| accuracy(&quantity::TEST_ACCURACY, &test, binomial_error(&test))));
+        Ok(measured.into_iter().map(|measured| measured.in_mode(at.mode)).collect())
     }
 }
 
 /// It remembers nothing.
-impl Stateful for LossProbe {
+impl<B> Stateful for LossProbe<B> {
     fn save_state(&self, _: &mut State) {}
 
     fn load_state(&mut self, _: &State) -> Result<(), StateError> {

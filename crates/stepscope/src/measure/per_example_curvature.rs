@@ -1,11 +1,8 @@
 //! The curvature of every example's loss along one direction.
 
-use burn::tensor::DType;
-
 use super::objective::Objective;
-use super::operators::ProductError;
-use crate::data::Batch;
-use crate::models::{Dual, Network, ParamLayout, Pass};
+use super::operators::{BatchLoss, LogitRows, ProductError};
+use crate::models::ParamLayout;
 
 /// vᵀHᵢv of every example i of `objective`, in its order, for a direction v of unit norm.
 ///
@@ -18,52 +15,69 @@ use crate::models::{Dual, Network, ParamLayout, Pass};
 /// that vanishes with the residuals p − y. Where a unit crosses its kink within ±εv, the difference to that side is off by the jump
 /// over ε; the two one-sided differences then disagree and the smaller is taken. The mean over examples is the Rayleigh quotient vᵀHv.
 ///
+/// Other losses are not split: the difference is that of the losses' own tangents, with rounding in all of it.
+///
 /// Cost: three forward passes with tangents, for all examples at once. Source: split `curvature`, section 4.3; spread over examples
 /// section 4.9; the one-sided choice, ours. Not defined in networks whose examples see each other (batch statistics).
 ///
 /// # Errors
-/// [`ProductError`] for a vector of the wrong length and a network that carries no tangent.
-pub fn per_example_curvature<N: Network>(
+/// [`ProductError`] for a vector of the wrong length and a module that carries no tangent.
+pub fn per_example_curvature<N: BatchLoss<B>, B>(
     network: &N,
     layout: &ParamLayout,
-    objective: &Objective,
+    objective: &Objective<B>,
     direction: &[f64],
 ) -> Result<Vec<f64>, ProductError> {
     if direction.len() != layout.num_params() {
         return Err(ProductError::Length { got: direction.len(), expected: layout.num_params() });
     }
     let values = layout.values(network);
-    let epsilon = displacement(objective);
+    let epsilon = displacement(layout);
     let moved = |sign: f64| {
         let values: Vec<f64> = values.iter().zip(direction).map(|(theta, v)| theta + sign * epsilon * v).collect();
         layout.assign(network.clone(), &values)
     };
-    let (ahead, behind) = (moved(1.0), moved(-1.0));
+    let places = [moved(-1.0), network.clone(), moved(1.0)].map(|place| place.no_grad());
     let pass = layout.pass_along(direction);
     let mut curvatures = Vec::with_capacity(objective.num_examples());
-    for (batch, _) in objective.micro_batches() {
-        let (here, ahead, behind) =
-            (logits(network, batch, &pass)?, logits(&ahead, batch, &pass)?, logits(&behind, batch, &pass)?);
-        let labels: Vec<i64> = batch.labels.clone().into_data().iter::<i64>().collect();
-        let classes = here.values.len() / labels.len().max(1);
-        for (example, &label) in labels.iter().enumerate() {
-            let row = example * classes..(example + 1) * classes;
-            let probabilities = softmax(&here.values[row.clone()]);
-            let residual = |class: usize| probabilities[class] - f64::from(u8::from(class as i64 == label));
-            let along = |tangents: &[f64]| -> f64 {
-                tangents[row.clone()].iter().enumerate().map(|(class, t)| residual(class) * t).sum()
-            };
-            let slopes = [along(&behind.tangents), along(&here.tangents), along(&ahead.tangents)];
-            curvatures.push(variance(&probabilities, &here.tangents[row.clone()]) + slope_change(slopes, epsilon));
+    for (batch, len) in objective.sized_batches() {
+        let [behind, here, ahead] = &places;
+        let along = |place: &N| {
+            Ok::<_, ProductError>(place.loss_along(batch, &pass).ok_or(ProductError::NoTangent)?.parts(len)?)
+        };
+        let (behind, here, ahead) = (along(behind)?, along(here)?, along(ahead)?);
+        match (behind.logit_rows(), here.logit_rows(), ahead.logit_rows()) {
+            (Some(behind), Some(here), Some(ahead)) => {
+                curvatures.extend((0..len).map(|example| split(example, [&behind, &here, &ahead], epsilon)));
+            }
+            _ => {
+                let (behind, here, ahead) = (behind.loss_tangents()?, here.loss_tangents()?, ahead.loss_tangents()?);
+                let slopes = behind.iter().zip(&here).zip(&ahead);
+                curvatures
+                    .extend(slopes.map(|((behind, here), ahead)| slope_change([*behind, *here, *ahead], epsilon)));
+            }
         }
     }
-    Ok(curvatures)
+    match pass.fault() {
+        Some(fault) => Err(fault.into()),
+        None => Ok(curvatures),
+    }
+}
+
+/// The curvature of one example's cross-entropy, from its rows behind, here and ahead.
+fn split(example: usize, [behind, here, ahead]: [&LogitRows; 3], epsilon: f64) -> f64 {
+    let (values, tangents, label) = here.row(example);
+    let probabilities = softmax(values);
+    let along = |rows: &LogitRows| -> f64 {
+        let residual = |class: usize| probabilities[class] - f64::from(u8::from(class == label));
+        rows.row(example).1.iter().enumerate().map(|(class, t)| residual(class) * t).sum()
+    };
+    variance(&probabilities, tangents) + slope_change([along(behind), along(here), along(ahead)], epsilon)
 }
 
 /// ε: balances the rounding of ż over ε against curvature of ż over the way.
-fn displacement(objective: &Objective) -> f64 {
-    let dtype = objective.micro_batches().next().map(|(batch, _)| batch.images.dtype());
-    if dtype == Some(DType::F64) { 1e-5 } else { 2e-3 }
+fn displacement(layout: &ParamLayout) -> f64 {
+    if layout.is_narrow() { 2e-3 } else { 1e-5 }
 }
 
 /// d/ds at the middle of three values ε apart, robust to a jump on one side.
@@ -78,20 +92,6 @@ fn slope_change([behind, here, ahead]: [f64; 3], epsilon: f64) -> f64 {
     } else {
         backward
     }
-}
-
-struct Logits {
-    values: Vec<f64>,
-    tangents: Vec<f64>,
-}
-
-fn logits<N: Network>(network: &N, batch: &Batch, pass: &Pass) -> Result<Logits, ProductError> {
-    let logits = network.logits(Dual::constant(batch.images.clone()), pass);
-    let tangent = logits.tangent.ok_or(ProductError::NoTangent)?;
-    Ok(Logits {
-        values: logits.value.into_data().iter::<f64>().collect(),
-        tangents: tangent.into_data().iter::<f64>().collect(),
-    })
 }
 
 fn softmax(logits: &[f64]) -> Vec<f64> {

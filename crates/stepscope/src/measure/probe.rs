@@ -1,9 +1,10 @@
 //! What every probe is: something that looks at a network between two steps and leaves no trace.
 
+use burn::module::Module;
 use stepscope_spectral::{LanczosError, TraceError};
 use stepscope_theory::TheoryError;
 use stepscope_types::quantity::Quantity;
-use stepscope_types::{Reading, Step};
+use stepscope_types::{Mode, Reading, Step};
 use thiserror::Error;
 
 use super::cost::Cost;
@@ -58,12 +59,35 @@ pub struct ProbePoint<'a, N> {
     pub motion: Motion<'a>,
     /// What other probes measured at this step.
     pub shared: Option<&'a SharedReadings>,
+    /// How the network is evaluated, in the word that every estimate records. The network itself sees to it
+    /// ([`InMode`](crate::models::InMode)); this says it.
+    pub mode: Mode,
 }
 
 impl<'a, N> ProbePoint<'a, N> {
-    /// A point of plain SGD, with nothing measured yet.
+    /// A point of plain SGD in evaluation mode, with nothing measured yet.
     pub fn new(network: &'a N, layout: &'a ParamLayout, step: Step, learning_rate: f64) -> Self {
-        Self { network, layout, step, learning_rate, motion: Motion::default(), shared: None }
+        Self { network, layout, step, learning_rate, motion: Motion::default(), shared: None, mode: Mode::Eval }
+    }
+
+    /// The same point of a network that is evaluated in `mode`.
+    pub fn in_mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// Refuses a mode in which examples see each other, for a probe that is about examples one by one.
+    pub(super) fn check_examples_are_independent(&self, probe: &'static str) -> Result<(), ProbeError> {
+        match self.mode {
+            Mode::TrainBatch | Mode::Train => Err(ProbeError::DependentExamples { probe, mode: self.mode.word() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<N: Module> ProbePoint<'_, N> {
+    /// The network where only values are wanted: it records nothing for a backward pass.
+    pub(super) fn values(&self) -> N {
+        self.network.clone().no_grad()
     }
 }
 
@@ -81,6 +105,15 @@ impl Measured {
     pub fn new(quantity: &'static Quantity, reading: impl Into<Reading>) -> Self {
         Self { quantity, reading: reading.into() }
     }
+
+    /// The same, with the mode recorded where there is a value.
+    pub(super) fn in_mode(self, mode: Mode) -> Self {
+        let reading = match self.reading {
+            Reading::Value(estimate) => Reading::Value(estimate.in_mode(mode)),
+            unresolved => unresolved,
+        };
+        Self { reading, ..self }
+    }
 }
 
 /// Measuring is impossible here.
@@ -89,6 +122,17 @@ pub enum ProbeError {
     /// The Krylov iteration could not go on.
     #[error("the sharpness probe stopped: {0}")]
     Lanczos(#[from] LanczosError<ProductError>),
+    /// The mode lets examples see each other.
+    #[error(
+        "{probe} measures examples one by one, and in mode {mode} they see each other through the statistics of their \
+         batch: measure in mode eval or frozen-full"
+    )]
+    DependentExamples {
+        /// The probe.
+        probe: &'static str,
+        /// The mode.
+        mode: &'static str,
+    },
     /// A gradient or product could not be formed.
     #[error(transparent)]
     Product(#[from] ProductError),

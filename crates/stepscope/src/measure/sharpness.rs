@@ -4,16 +4,16 @@ use stepscope_spectral::random::RandomStream;
 use stepscope_spectral::{Lanczos, LanczosConfig, StartVector};
 use stepscope_types::quantity;
 use stepscope_types::spec::MeasureSpec;
-use stepscope_types::{Estimate, Mode, Uncertainty};
+use stepscope_types::{Estimate, Uncertainty};
 
 use super::break_even::BreakEvenMeter;
 use super::cost::Cost;
 use super::objective::Objective;
-use super::operators::{Curvature, CurvatureOperator};
+use super::operators::{BatchLoss, Curvature, CurvatureOperator, Kinks};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::statistics::{dot, norm};
 use crate::checkpoint::{State, StateError, Stateful};
-use crate::models::Network;
+use crate::data::Batch;
 
 /// λ₁(H) by Lanczos on a fixed subset of the training set, with its Ritz residual; η λ₁, plain and over the optimizer's own
 /// threshold; the gradient's norm and its alignment with the eigenvector; with a [`BreakEvenMeter`], what that says.
@@ -25,8 +25,9 @@ use crate::models::Network;
 /// and 4.7. Invalid as the sharpness of the whole training loss where the subset is small: the value is that of the subset,
 /// whose size every record carries.
 #[derive(Debug)]
-pub struct SharpnessProbe {
-    objective: Objective,
+pub struct SharpnessProbe<B = Batch> {
+    objective: Objective<B>,
+    curvature: Curvature,
     lanczos: Lanczos,
     random: RandomStream,
     warm_start: Option<Vec<f64>>,
@@ -34,15 +35,16 @@ pub struct SharpnessProbe {
     cost: Cost,
 }
 
-impl SharpnessProbe {
+impl<B> SharpnessProbe<B> {
     /// A probe on `objective`, whose tensors are on the tracked device.
-    pub fn new(objective: Objective, spec: &MeasureSpec, random: RandomStream) -> Self {
+    pub fn new(objective: Objective<B>, spec: &MeasureSpec, random: RandomStream) -> Self {
         let num_examples = objective.num_examples();
         // A cold start on a network takes about a dozen products, a warm one four.
         let products = Self::cost_of(num_examples, spec.max_products.min(12));
         Self {
             cost: Cost::gradients(num_examples) + products,
             objective,
+            curvature: Curvature::Hessian,
             lanczos: Lanczos::new(LanczosConfig {
                 max_products: spec.max_products as usize,
                 tolerance: spec.tolerance,
@@ -52,6 +54,18 @@ impl SharpnessProbe {
             warm_start: None,
             break_even: None,
         }
+    }
+
+    /// The same with differences of gradients in place of exact products, for a smooth module without tangent rules.
+    pub fn by_differences(mut self, kinks: Kinks) -> Self {
+        self.curvature = Curvature::HessianByDifferences { kinks };
+        self
+    }
+
+    /// The same of the Gauss-Newton matrix, for any module. Its top eigenvalue is recorded under its own name and is no sharpness.
+    pub fn of_gauss_newton(mut self) -> Self {
+        self.curvature = Curvature::GaussNewton;
+        self
     }
 
     /// Products, with the Krylov vectors that each is made orthogonal to.
@@ -68,7 +82,7 @@ impl SharpnessProbe {
     }
 }
 
-impl<N: Network> Probe<N> for SharpnessProbe {
+impl<N: BatchLoss<B>, B> Probe<N> for SharpnessProbe<B> {
     fn name(&self) -> &'static str {
         "sharpness"
     }
@@ -86,7 +100,7 @@ impl<N: Network> Probe<N> for SharpnessProbe {
         let num_examples = self.objective.num_examples() as u64;
         let (_, gradient) = self.objective.loss_and_gradient(at.network, at.layout)?;
         let gradient_norm = norm(&gradient);
-        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, Curvature::Hessian);
+        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature);
         let start = match &self.warm_start {
             Some(eigenvector) => StartVector::Warm(eigenvector),
             None => StartVector::Random,
@@ -98,9 +112,17 @@ impl<N: Network> Probe<N> for SharpnessProbe {
             &quantity::GRADIENT_NORM,
             Estimate::new(gradient_norm, quantity::GRADIENT_NORM.unit, Uncertainty::Exact)
                 .over_examples(num_examples)
-                .in_mode(Mode::Eval),
+                .in_mode(at.mode),
         )];
         if let Some(top) = outcome.eigenpairs.into_iter().next() {
+            if self.curvature == Curvature::GaussNewton {
+                let quantity = &quantity::GAUSS_NEWTON_TOP_EIGENVALUE;
+                let estimate = Estimate::new(top.eigenvalue, quantity.unit, Uncertainty::Residual(top.residual));
+                let estimate = estimate.over_examples(num_examples).with_products(outcome.num_products);
+                measured.push(Measured::new(quantity, estimate.in_mode(at.mode)));
+                self.warm_start = Some(top.eigenvector);
+                return Ok(measured);
+            }
             let sharpness = Estimate::new(
                 top.eigenvalue,
                 quantity::HESSIAN_TOP_EIGENVALUE.unit,
@@ -108,7 +130,7 @@ impl<N: Network> Probe<N> for SharpnessProbe {
             )
             .over_examples(num_examples)
             .with_products(outcome.num_products)
-            .in_mode(Mode::Eval);
+            .in_mode(at.mode);
             // The products are counted once, with the eigenvalue that they were spent on.
             let effective =
                 sharpness.clone().with_products(0).scaled(at.learning_rate, quantity::EFFECTIVE_SHARPNESS.unit);
@@ -117,7 +139,7 @@ impl<N: Network> Probe<N> for SharpnessProbe {
             let cosine = dot(&gradient, &top.eigenvector).abs() / gradient_norm;
             let alignment = Estimate::new(cosine, quantity::GRADIENT_HESSIAN_ALIGNMENT.unit, Uncertainty::Exact)
                 .over_examples(num_examples)
-                .in_mode(Mode::Eval);
+                .in_mode(at.mode);
             measured.push(Measured::new(&quantity::HESSIAN_TOP_EIGENVALUE, sharpness));
             measured.push(Measured::new(&quantity::EFFECTIVE_SHARPNESS, effective));
             measured.push(Measured::new(&quantity::STABILITY_POSITION, position));
@@ -135,7 +157,7 @@ impl<N: Network> Probe<N> for SharpnessProbe {
     }
 }
 
-impl Stateful for SharpnessProbe {
+impl<B> Stateful for SharpnessProbe<B> {
     fn save_state(&self, state: &mut State) {
         state.nest("random", &self.random);
         if let Some(eigenvector) = &self.warm_start {

@@ -185,7 +185,12 @@ impl Pass {
         self.found.borrow().statistics.clone()
     }
 
-    pub(super) fn report(&self, fault: PassFault) {
+    /// Takes over what a clone of this pass saw since.
+    pub(crate) fn take_statistics_of(&self, clone: &Self) {
+        self.found.borrow_mut().statistics = clone.statistics();
+    }
+
+    pub(crate) fn report(&self, fault: PassFault) {
         self.found.borrow_mut().fault.get_or_insert(fault);
     }
 

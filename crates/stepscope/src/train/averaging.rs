@@ -112,7 +112,7 @@ fn report(
     // Paired by example: what examples differ by cancels, and the error of the gain is that of the pairs.
     let gains = Evaluation {
         losses: last.losses.iter().zip(&average.losses).map(|(last, average)| last - average).collect(),
-        num_correct: 0,
+        num_correct: None,
     };
     let gain = Estimate::new(gains.mean_loss(), of_gain.unit, Uncertainty::StandardError(gains.standard_error()))
         .over_examples(gains.losses.len() as u64)

@@ -30,6 +30,8 @@ pub(super) struct Budget {
     num_steps: u64,
     cost_of_step: Cost,
     accounts: BTreeMap<String, Account>,
+    /// What brought the network into the mode that it is measured in.
+    preparation: Cost,
 }
 
 /// What one probe asked for and got.
@@ -51,7 +53,7 @@ impl Budget {
     const AT_START: f64 = 0.1;
 
     pub(super) fn new(share: Option<MeasureBudget>, num_steps: u64, cost_of_step: Cost) -> Self {
-        Self { share, num_steps, cost_of_step, accounts: BTreeMap::new() }
+        Self { share, num_steps, cost_of_step, accounts: BTreeMap::new(), preparation: Cost::ZERO }
     }
 
     /// Which of the readings due at `step`, each with its probe's name, what it will cost and its shares, are taken.
@@ -100,6 +102,11 @@ impl Budget {
         account.waiting = None;
     }
 
+    /// Books what readings at a step needed together.
+    pub(super) fn charge_preparation(&mut self, cost: Cost) {
+        self.preparation = self.preparation + cost;
+    }
+
     /// What all readings up to `step` may cost, in example gradients.
     fn allowance(&self, step: u64) -> f64 {
         let Some(share) = self.share else { return f64::INFINITY };
@@ -109,7 +116,7 @@ impl Budget {
     }
 
     fn spent(&self) -> Cost {
-        self.accounts.values().map(|account| account.spent).sum()
+        self.accounts.values().map(|account| account.spent).sum::<Cost>() + self.preparation
     }
 
     /// The account of a run after `step` steps; nothing for a run without probes.
@@ -150,10 +157,12 @@ impl Budget {
 impl Stateful for Budget {
     fn save_state(&self, state: &mut State) {
         state.put("accounts", &self.accounts);
+        state.put("preparation", &self.preparation);
     }
 
     fn load_state(&mut self, state: &State) -> Result<(), StateError> {
         self.accounts = state.get("accounts")?;
+        self.preparation = state.get("preparation")?;
         Ok(())
     }
 }

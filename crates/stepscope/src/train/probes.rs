@@ -9,7 +9,7 @@ use super::plan::Plan;
 use super::run_loop::ScheduledProbe;
 use super::schedule::Due;
 use crate::backend::Backend;
-use crate::data::{Dataset, SamplingError, probe_subset};
+use crate::data::{Dataset, SamplingError, Split, probe_subset};
 use crate::measure::{
     BatchSharpnessProbe, BatchSource, BreakEvenMeter, CriticalSharpnessProbe, DistanceProbe, FixedBatchesProbe,
     GradientCovarianceProbe, HalfRateGaugeProbe, HessianSpectrumProbe, LossProbe, NoiseProbe, Objective, OneStepProbe,
@@ -76,8 +76,8 @@ impl<'d> Bench<'d, '_> {
         let measure = &self.spec.measure;
         let probe: Box<dyn Probe<N> + 'd> = match instrument {
             Instrument::Loss => Box::new(LossProbe::new(
-                Objective::whole(&self.dataset.train, self.dataset.shape, &self.backend.plain(), self.backend.dtype()),
-                Objective::whole(&self.dataset.test, self.dataset.shape, &self.backend.plain(), self.backend.dtype()),
+                self.objective(&self.dataset.train, &all(&self.dataset.train)),
+                self.objective(&self.dataset.test, &all(&self.dataset.test)),
             )),
             // The meter needs the eigenvector, so asking for it alone brings the sharpness with it.
             Instrument::BreakEven if chosen.contains(&Instrument::Sharpness) => return Ok(None),
@@ -86,12 +86,11 @@ impl<'d> Bench<'d, '_> {
             }
             Instrument::GradientNoise => Box::new(self.noise()),
             Instrument::CriticalSharpness => {
-                let examples = self.subset(CRITICAL_EXAMPLES, false)?;
+                let examples = self.subset(CRITICAL_EXAMPLES)?;
                 Box::new(CriticalSharpnessProbe::new(self.batches("critical sharpness"), examples))
             }
             Instrument::BatchSharpness => Box::new(BatchSharpnessProbe::new(
                 self.batches("batch sharpness"),
-                self.num_train(),
                 MAX_SHARPNESS_BATCHES,
                 BATCH_SHARPNESS_TOLERANCE,
             )),
@@ -101,21 +100,21 @@ impl<'d> Bench<'d, '_> {
                 self.random("remembered points"),
             )),
             Instrument::OneStep => {
-                let examples = self.subset(CRITICAL_EXAMPLES, false)?;
+                let examples = self.subset(CRITICAL_EXAMPLES)?;
                 Box::new(OneStepProbe::new(self.batches("one step"), examples, NUM_STEP_BATCHES))
             }
             Instrument::HalfRateGauge => {
-                let examples = self.subset(GAUGE_EXAMPLES, false)?;
+                let examples = self.subset(GAUGE_EXAMPLES)?;
                 Box::new(HalfRateGaugeProbe::new(self.batches("half-rate gauge"), examples, NUM_GAUGE_UPDATES))
             }
             Instrument::GradientCovariance => Box::new(GradientCovarianceProbe::new(
-                self.subset(u64::MAX, true)?,
+                self.subset(u64::MAX)?,
                 measure.max_products,
                 measure.tolerance,
                 self.random("gradient covariance"),
             )),
             Instrument::HessianSpectrum => Box::new(HessianSpectrumProbe::new(
-                self.subset(u64::MAX, true)?,
+                self.subset(u64::MAX)?,
                 measure.max_products,
                 measure.tolerance,
                 self.random("hessian spectrum"),
@@ -126,8 +125,7 @@ impl<'d> Bench<'d, '_> {
     }
 
     fn sharpness(&self, with_break_even: bool) -> Result<SharpnessProbe, SamplingError> {
-        let probe =
-            SharpnessProbe::new(self.subset(self.affordable(), true)?, &self.spec.measure, self.random("sharpness"));
+        let probe = SharpnessProbe::new(self.subset(self.affordable())?, &self.spec.measure, self.random("sharpness"));
         if !with_break_even {
             return Ok(probe);
         }
@@ -147,8 +145,9 @@ impl<'d> Bench<'d, '_> {
     }
 
     fn noise(&self) -> NoiseProbe<'d> {
-        let (device, dtype, random) = (self.backend.tracked(), self.backend.dtype(), self.random("gradient noise"));
-        let probe = NoiseProbe::new(self.dataset, &self.spec.measure, device, dtype, random);
+        let measure = &self.spec.measure;
+        let batches = self.batches_of(measure.noise_batch_size.get(), "gradient noise");
+        let probe = NoiseProbe::new(batches, measure.noise_batches as usize);
         // The plan has refused a batch larger than the training set, the only one without a factor.
         probe.with_tests(self.sampling().noise_factor(self.spec.train.batch_size).unwrap_or(0.0))
     }
@@ -171,17 +170,33 @@ impl<'d> Bench<'d, '_> {
 
     /// Batches of the training's size.
     fn batches(&self, name: &str) -> BatchSource<'d> {
-        let batch_size = self.spec.train.batch_size.get();
+        self.batches_of(self.spec.train.batch_size.get(), name)
+    }
+
+    fn batches_of(&self, batch_size: u64, name: &str) -> BatchSource<'d> {
         BatchSource::new(self.dataset, batch_size, self.backend.tracked(), self.backend.dtype(), self.random(name))
     }
 
     /// The probe examples, or the smaller subset of them of at most `most`.
-    fn subset(&self, most: u64, tracked: bool) -> Result<Objective, SamplingError> {
+    fn subset(&self, most: u64) -> Result<Objective, SamplingError> {
         let examples = self.spec.measure.examples.min(self.num_train() as u64).min(most);
         let subset = probe_subset(self.num_train(), examples, self.spec.seeds.probe_seed())?;
-        let device = if tracked { self.backend.tracked() } else { self.backend.plain() };
-        Ok(Objective::new(&self.dataset.train, self.dataset.shape, &subset, &device, self.backend.dtype()))
+        Ok(self.objective(&self.dataset.train, &subset))
     }
+
+    /// Examples of a split, in micro-batches of whatever size; in those of the training where they make their own statistics.
+    fn objective(&self, split: &Split, indices: &[u32]) -> Objective {
+        let size = match self.spec.measure.mode {
+            spec::MeasureMode::TrainBatch => self.spec.train.batch_size.get() as usize,
+            _ => Objective::MICRO_BATCH_SIZE,
+        };
+        let (device, dtype) = (self.backend.tracked(), self.backend.dtype());
+        Objective::with_micro_batch_size(split, self.dataset.shape, indices, &device, dtype, size)
+    }
+}
+
+fn all(split: &Split) -> Vec<u32> {
+    (0..split.num_examples() as u32).collect()
 }
 
 /// Probe examples on which the raising of the loss is watched: a rise of a fifth needs no more.

@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::averaging::AverageExamples;
 use super::event::Sink;
 use super::interrupt::Interrupt;
+use super::measured_mode::MeasuredMode;
 use super::plan::{Plan, PlanError};
 use super::probes::RunProbes;
 use super::run_loop::{Outcome, ResumeFrom, ScheduledProbe, TrainError, TrainingLoop};
@@ -17,10 +18,13 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Retention, WeightsError, lo
 use crate::control::{LearningRateSource, Sgd};
 use crate::data::{DataError, Dataset, Loader, SamplingError, WithReplacement, probe_subset, sampler};
 use crate::measure::Objective;
-use crate::models::{Model, ModelError, ParamLayout, describe};
+use crate::models::{InMode, Model, ModelError, ParamLayout, describe};
 
 /// Training examples from which an averaged network's running statistics are computed, at most.
 const STATISTICS_EXAMPLES: u64 = 2048;
+
+/// Examples whose statistics one forward pass finds; of more, layer after layer takes a pass.
+const STATISTICS_BATCH: usize = 2048;
 
 /// A run that could not start or not go on.
 #[derive(Debug, Error)]
@@ -54,6 +58,9 @@ impl RunError {
         !matches!(self, Self::Train(_))
     }
 }
+
+/// A probe of a run's network, with the steps at which it measures.
+pub type RunProbe<'p> = ScheduledProbe<'p, InMode<Model>>;
 
 /// A specification with its data, checked: everything is ready but nothing has been trained or written.
 #[derive(Debug)]
@@ -143,12 +150,25 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// How the run's probes see its network.
+    pub(super) fn measured_mode(&self) -> Result<MeasuredMode, SamplingError> {
+        let (spec, num_train) = (self.spec, self.dataset.train.num_examples());
+        MeasuredMode::of(spec, || {
+            let size = spec.measure.examples.min(num_train as u64);
+            let examples = probe_subset(num_train, size, spec.seeds.probe_seed())?;
+            let (tracked, dtype) = (self.backend.tracked(), self.backend.dtype());
+            let (split, shape) = (&self.dataset.train, self.dataset.shape);
+            Ok(Objective::with_micro_batch_size(split, shape, &examples, &tracked, dtype, STATISTICS_BATCH))
+        })
+    }
+
     /// Trains, with the probes of the specification and those of `extra`, and tells `sink` everything.
     ///
     /// # Errors
     /// [`RunError::Train`] where a sink or a probe fails, where a checkpoint does not fit, and where the run was
     /// interrupted. Divergence is an outcome, not an error.
-    pub fn train(self, extra: Vec<ScheduledProbe<'_, Model>>, sink: &mut dyn Sink) -> Result<Outcome<Model>, RunError> {
+    pub fn train(self, extra: Vec<RunProbe<'_>>, sink: &mut dyn Sink) -> Result<Outcome<Model>, RunError> {
+        let measured_mode = self.measured_mode()?;
         let Self { spec, dataset, backend, plan, network, resume, interrupt } = self;
         let (num_train, seeds) = (dataset.train.num_examples(), spec.seeds);
         let (plain, dtype) = (backend.plain(), backend.dtype());
@@ -180,6 +200,7 @@ impl<'a> Run<'a> {
             optimizer: Sgd::new(spec.optimizer.momentum),
             learning_rate: LearningRateSource::new(spec, plan.line_search_every),
             probes,
+            measured_mode,
             budget: spec.measure.chosen_budget(),
             dropout_seed: seeds.data_seed(),
             average_examples,

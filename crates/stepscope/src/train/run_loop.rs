@@ -15,6 +15,7 @@ use super::budget::Budget;
 use super::divergence::DivergenceWatch;
 use super::event::{Event, Sink, SinkError, Snapshot};
 use super::interrupt::Interrupt;
+use super::measured_mode::MeasuredMode;
 use super::plan::Plan;
 use super::schedule::Due;
 use crate::checkpoint::{NETWORK, State, StateError};
@@ -33,7 +34,7 @@ pub struct ScheduledProbe<'p, N> {
 }
 
 /// Everything that a run consists of.
-pub struct TrainingLoop<'p, N> {
+pub struct TrainingLoop<'p, N: Network> {
     /// The training examples.
     pub dataset: &'p Dataset,
     /// Where tensors live: the tracked device.
@@ -51,7 +52,9 @@ pub struct TrainingLoop<'p, N> {
     /// The length of the step.
     pub learning_rate: LearningRateSource,
     /// The probes.
-    pub probes: Vec<ScheduledProbe<'p, N>>,
+    pub probes: Vec<ScheduledProbe<'p, InMode<N>>>,
+    /// How the probes see the network.
+    pub measured_mode: MeasuredMode,
     /// What all readings together may cost, as a share of the training; `None` for no limit.
     pub budget: Option<MeasureBudget>,
     /// Where every step's dropout masks come from.
@@ -288,7 +291,6 @@ impl<N: Network> TrainingLoop<'_, N> {
     ) -> Result<(), TrainError> {
         let (step, shared, motion) = (now.step, SharedReadings::default(), self.optimizer.motion());
         let learning_rate = self.learning_rate.current();
-        let point = ProbePoint { network, layout, step, learning_rate, motion, shared: Some(&shared) };
         let due: Vec<usize> =
             (0..self.probes.len()).filter(|&index| self.probes[index].due.at(step.0, self.plan.num_steps)).collect();
         let wanted = |&index: &usize| {
@@ -297,6 +299,13 @@ impl<N: Network> TrainingLoop<'_, N> {
         };
         let costs: Vec<(&str, Cost, f64)> = due.iter().map(wanted).collect();
         let admitted = now.budget.admit(step.0, &costs);
+        if !admitted.contains(&true) {
+            return Ok(());
+        }
+        let (view, cost) = self.measured_mode.view(network);
+        now.budget.charge_preparation(cost);
+        let mode = self.measured_mode.mode();
+        let point = ProbePoint { network: &view, layout, step, learning_rate, motion, shared: Some(&shared), mode };
         for (index, _) in due.into_iter().zip(admitted).filter(|(_, admitted)| *admitted) {
             let probe = &mut self.probes[index].probe;
             let started = Instant::now();

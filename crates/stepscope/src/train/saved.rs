@@ -32,10 +32,13 @@ impl Run<'_> {
             from.state.restore("learning_rate", &mut source).map_err(TrainError::from)?;
         }
         let (shared, mut probes) = (SharedReadings::default(), RunProbes::new(self.spec, self.dataset, &self.backend)?);
+        let mode = self.measured_mode()?;
+        let (view, _) = mode.view(&self.network);
         let at = ProbePoint {
             motion: optimizer.motion(),
             shared: Some(&shared),
-            ..ProbePoint::new(&self.network, &layout, step, source.current())
+            mode: mode.mode(),
+            ..ProbePoint::new(&view, &layout, step, source.current())
         };
         let began = Instant::now();
         let mut readings = Vec::new();

@@ -7,3 +7,11 @@ mod any_module;
 fn the_example_of_any_module_runs() {
     any_module::main().unwrap();
 }
+
+#[path = "../../examples/probes_on_any_module.rs"]
+mod probes_on_any_module;
+
+#[test]
+fn the_example_of_probes_on_any_module_runs() {
+    probes_on_any_module::main().unwrap();
+}

@@ -1,12 +1,14 @@
 //! Instruments read once, as a table, as JSON, as CSV.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use stepscope::types::spec::{Instrument, MeasurePreset};
-use stepscope::types::{Measurement, Uncertainty, quantity};
+use stepscope::types::{Measurement, Mode, Uncertainty, quantity};
 use stepscope_report::{Align, Table, number};
 
 use super::{SavedPoint, failure, write_csv};
-use crate::args::{Format, MeasureArguments, name_of};
+use crate::args::{Format, MeasureArguments};
 use crate::commands::{print, print_json};
 use crate::failure::Failure;
 use crate::progress::Busy;
@@ -20,7 +22,7 @@ struct Readings<'a> {
 
 #[derive(Serialize)]
 struct Reading<'a> {
-    probe: String,
+    probe: &'a str,
     #[serde(flatten)]
     measurement: &'a Measurement,
 }
@@ -30,35 +32,36 @@ pub(super) fn run(arguments: &MeasureArguments, mut point: SavedPoint) -> Result
         [] => MeasurePreset::Standard.instruments(),
         probes => probes,
     };
-    // Distances are between readings, and here is one.
-    let chosen =
-        chosen.iter().copied().filter(|probe| arguments.probes.contains(probe) || *probe != Instrument::Distance);
-    point.spec.measure.enabled = true;
-    point.spec.measure.instruments = Some(chosen.collect());
+    let measure = &mut point.spec.measure;
+    measure.enabled = true;
+    measure.mode = arguments.mode.unwrap_or(measure.mode);
+    measure.dropout |= arguments.dropout;
+    // Distances are between readings, and here is one. What a mode excludes is refused where it was asked for.
+    let default = |probe: &Instrument| *probe != Instrument::Distance && measure.mode.allows(*probe);
+    let chosen = chosen.iter().copied().filter(|probe| arguments.probes.contains(probe) || default(probe)).collect();
+    measure.instruments = Some(chosen);
+    point.spec.validate().map_err(Failure::bad_input)?;
     let busy = Busy::new("measuring");
     let measured = point.run()?.measure().map_err(failure)?;
     drop(busy);
-    let readings: Vec<(String, &Measurement)> = measured
+    let readings: Vec<(&str, &Measurement)> = measured
         .iter()
-        .flat_map(|(instrument, all)| all.iter().map(|measurement| (name_of(*instrument), measurement)))
+        .flat_map(|(instrument, all)| all.iter().map(|measurement| (instrument.word(), measurement)))
         .filter(|(_, measurement)| !measurement.name.starts_with("sketch/"))
         .collect();
-    let header = ["probe", "name", "value", "low", "high", "unit", "examples", "products", "unresolved"];
+    let header = ["probe", "name", "value", "low", "high", "unit", "examples", "products", "mode", "unresolved"];
     write_csv(arguments.out.as_deref(), &header, readings.iter().map(csv_row))?;
     match arguments.format {
         Format::Json => print_json(&Readings {
             run: &point.name,
             step: point.checkpoint.step.0,
-            readings: readings
-                .iter()
-                .map(|(probe, measurement)| Reading { probe: probe.clone(), measurement })
-                .collect(),
+            readings: readings.iter().map(|&(probe, measurement)| Reading { probe, measurement }).collect(),
         }),
         Format::Text => print(&text(&point, &readings)),
     }
 }
 
-fn text(point: &SavedPoint, readings: &[(String, &Measurement)]) -> String {
+fn text(point: &SavedPoint, readings: &[(&str, &Measurement)]) -> String {
     let mut table = Table::new()
         .column("quantity", Align::Left)
         .column("value", Align::Right)
@@ -85,17 +88,20 @@ fn text(point: &SavedPoint, readings: &[(String, &Measurement)]) -> String {
             }
         }
     }
-    format!("{}\n\n{table}{unresolved}", point.description())
+    let modes: BTreeSet<&str> =
+        readings.iter().map(|(_, measurement)| measurement.mode).filter(|&m| m != Mode::None).map(Mode::word).collect();
+    let modes: Vec<&str> = modes.into_iter().collect();
+    format!("{}, in mode {}\n\n{table}{unresolved}", point.description(), modes.join(" and "))
 }
 
-fn csv_row((probe, measurement): &(String, &Measurement)) -> Vec<String> {
+fn csv_row(&(probe, measurement): &(&str, &Measurement)) -> Vec<String> {
     let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     let ends = match measurement.error {
         Some(Uncertainty::Exact) | None => None,
         Some(_) => measurement.interval(),
     };
     vec![
-        probe.clone(),
+        probe.to_owned(),
         measurement.name.clone(),
         number(measurement.value),
         number(ends.map(|ends| ends.0)),
@@ -103,6 +109,7 @@ fn csv_row((probe, measurement): &(String, &Measurement)) -> Vec<String> {
         measurement.unit.clone(),
         measurement.num_examples.to_string(),
         measurement.num_products.to_string(),
+        measurement.mode.word().to_owned(),
         measurement.unresolved.clone().unwrap_or_default(),
     ]
 }

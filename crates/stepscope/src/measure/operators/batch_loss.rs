@@ -73,6 +73,8 @@ pub struct Targets {
     pub images: Tensor<4>,
     /// `[batch, outputs]`.
     pub targets: Tensor<2>,
+    /// As [`Batch::first_example`].
+    pub first_example: u64,
 }
 
 impl Targets {
@@ -80,7 +82,7 @@ impl Targets {
     pub fn one_hot(batch: &Batch, classes: usize) -> Self {
         let labels: Tensor<2, Int> = batch.labels.clone().one_hot(classes);
         let targets = labels.float().cast(batch.images.dtype());
-        Self { images: batch.images.clone(), targets }
+        Self { images: batch.images.clone(), targets, first_example: batch.first_example }
     }
 }
 
@@ -113,9 +115,23 @@ impl<N: Network> BatchLoss<Targets> for N {
 }
 
 fn cross_entropy<N: Network>(network: &N, batch: &Batch, pass: &Pass) -> Loss {
-    Loss::cross_entropy(network.logits(Dual::constant(batch.images.clone()), pass), batch.labels.clone())
+    Loss::cross_entropy(logits(network, &batch.images, batch.first_example, pass), batch.labels.clone())
 }
 
 fn squared_error<N: Network>(network: &N, batch: &Targets, pass: &Pass) -> Loss {
-    Loss::mean_squared_error(network.logits(Dual::constant(batch.images.clone()), pass), batch.targets.clone())
+    Loss::mean_squared_error(logits(network, &batch.images, batch.first_example, pass), batch.targets.clone())
+}
+
+/// Logits of images from place `first_example` on of a whole.
+fn logits<N: Network>(network: &N, images: &Tensor<4>, first_example: u64, pass: &Pass) -> Dual<2> {
+    let images = Dual::constant(images.clone());
+    if first_example == 0 {
+        return network.logits(images, pass);
+    }
+    let own = pass.clone().with_first_example(pass.first_example() + first_example);
+    let logits = network.logits(images, &own);
+    if let Some(fault) = own.fault() {
+        pass.report(fault);
+    }
+    logits
 }

@@ -7,7 +7,7 @@ use burn::Tensor;
 use burn::tensor::Int;
 use burn::tensor::activation::softmax;
 
-use super::error::LossError;
+use super::error::{LossError, ProductError};
 use crate::models::Dual;
 use crate::models::loss::cross_entropy;
 
@@ -27,7 +27,7 @@ use crate::models::loss::cross_entropy;
 pub struct Loss(Result<Parts, LossError>);
 
 #[derive(Debug, Clone)]
-pub(super) struct Parts {
+pub(in crate::measure) struct Parts {
     /// ℓ, `[examples]`.
     pub per_example: Dual<1>,
     pub outputs: Option<Outputs>,
@@ -35,16 +35,18 @@ pub(super) struct Parts {
 
 /// z, and how a loss depends on it.
 #[derive(Debug, Clone)]
-pub(super) struct Outputs {
+pub(in crate::measure) struct Outputs {
     /// `[rows, outputs]`; an example has one row, or one for each position of a sequence.
     pub values: Dual<2>,
     pub kind: OutputLoss,
 }
 
+// One a batch, beside tensors of many rows: its own size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone)]
-pub(super) enum OutputLoss {
-    /// The mean over an example's rows of −log softmax(z)_y.
-    CrossEntropy { rows_per_example: usize },
+pub(in crate::measure) enum OutputLoss {
+    /// The mean over an example's rows of −log softmax(z)_y; y: `labels`, one a row.
+    CrossEntropy { rows_per_example: usize, labels: Tensor<1, Int> },
     /// H = `curvature` · 1.
     Squares { curvature: f64 },
     /// u -> ∇²ℓ u, given.
@@ -77,7 +79,7 @@ impl Loss {
         if labels.dims() != [rows] || rows_per_example == 0 || classes == 0 {
             return Self::refused("cross-entropy", &[rows, classes], &labels.dims());
         }
-        let of_rows = cross_entropy(logits.clone(), labels);
+        let of_rows = cross_entropy(logits.clone(), labels.clone());
         let per_example = if rows_per_example == 1 {
             of_rows
         } else {
@@ -85,7 +87,7 @@ impl Loss {
             let share = 1.0 / rows_per_example as f64;
             of_rows.linear(|l| l.reshape([examples, rows_per_example]).sum_dim(1).reshape([examples]) * share)
         };
-        Self::of(per_example, logits, OutputLoss::CrossEntropy { rows_per_example })
+        Self::of(per_example, logits, OutputLoss::CrossEntropy { rows_per_example, labels })
     }
 
     /// ℓ_i = (1/k) Σ_j (z_ij − t_ij)², over the k outputs of an example. z: `outputs`; t: `targets`, both
@@ -113,6 +115,14 @@ impl Loss {
         Self(Ok(Parts { per_example: losses.into(), outputs: None }))
     }
 
+    /// (1/n) Σ ℓ_i of the batch's n examples: what a training step differentiates.
+    ///
+    /// # Errors
+    /// [`LossError`] where outputs and targets do not belong together.
+    pub fn mean(self) -> Result<Tensor<1>, LossError> {
+        Ok(self.0?.mean().value)
+    }
+
     /// Adds what a Gauss-Newton product needs: the network's outputs z `[examples, outputs]`, and `hessian`, the map
     /// u -> ∇²_z ℓ_i u applied to every row u_i. It must be symmetric and may use tensors of its own, detached.
     #[must_use]
@@ -134,7 +144,7 @@ impl Loss {
     }
 
     /// The parts, if they are those of `examples` examples.
-    pub(super) fn parts(self, examples: usize) -> Result<Parts, LossError> {
+    pub(in crate::measure) fn parts(self, examples: usize) -> Result<Parts, LossError> {
         let parts = self.0?;
         let [got] = parts.per_example.value.dims();
         if got == examples { Ok(parts) } else { Err(LossError::NotPerExample { got, expected: examples }) }
@@ -143,8 +153,49 @@ impl Loss {
 
 impl Parts {
     /// (1/n) Σ ℓ_i with its tangent.
-    pub(super) fn mean(self) -> Dual<1> {
+    pub(in crate::measure) fn mean(self) -> Dual<1> {
         self.per_example.linear(Tensor::mean)
+    }
+}
+
+/// Logits, their tangents and labels on the host, an example a row.
+#[derive(Debug)]
+pub(in crate::measure) struct LogitRows {
+    values: Vec<f64>,
+    tangents: Vec<f64>,
+    labels: Vec<i64>,
+}
+
+impl LogitRows {
+    /// Logits, their tangents and the label of an example.
+    pub(in crate::measure) fn row(&self, example: usize) -> (&[f64], &[f64], usize) {
+        let classes = self.values.len() / self.labels.len().max(1);
+        let row = example * classes..(example + 1) * classes;
+        let label = self.labels.get(example).and_then(|&label| usize::try_from(label).ok()).unwrap_or(0);
+        (&self.values[row.clone()], &self.tangents[row], label)
+    }
+}
+
+impl Parts {
+    /// The rows of a cross-entropy with one label an example, where it has tangents.
+    pub(in crate::measure) fn logit_rows(&self) -> Option<LogitRows> {
+        let outputs = self.outputs.as_ref()?;
+        let OutputLoss::CrossEntropy { rows_per_example: 1, labels } = &outputs.kind else { return None };
+        let host = |tensor: &Tensor<2>| tensor.to_data().iter::<f64>().collect();
+        Some(LogitRows {
+            values: host(&outputs.values.value),
+            tangents: host(outputs.values.tangent.as_ref()?),
+            labels: labels.to_data().iter::<i64>().collect(),
+        })
+    }
+
+    /// The tangents of the examples' losses.
+    ///
+    /// # Errors
+    /// [`ProductError::NoTangent`] where there are none.
+    pub(in crate::measure) fn loss_tangents(&self) -> Result<Vec<f64>, ProductError> {
+        let tangent = self.per_example.tangent.as_ref().ok_or(ProductError::NoTangent)?;
+        Ok(tangent.to_data().iter::<f64>().collect())
     }
 }
 
@@ -152,7 +203,7 @@ impl Outputs {
     /// ∇²_z ℓ_i u_i for every row of `u`, at these outputs. All detached.
     pub(super) fn hessian(&self, u: Tensor<2>) -> Tensor<2> {
         match &self.kind {
-            OutputLoss::CrossEntropy { rows_per_example } => {
+            OutputLoss::CrossEntropy { rows_per_example, .. } => {
                 let probabilities = self.probabilities();
                 let weighted = probabilities.clone() * u;
                 let product = weighted.clone() - probabilities * weighted.sum_dim(1);
@@ -161,6 +212,14 @@ impl Outputs {
             OutputLoss::Squares { curvature } => u * *curvature,
             OutputLoss::Given(hessian) => hessian(u),
         }
+    }
+
+    /// Examples whose largest output is the label's; `None` where examples have no one label.
+    pub(super) fn num_correct(&self) -> Option<usize> {
+        let OutputLoss::CrossEntropy { rows_per_example: 1, labels } = &self.kind else { return None };
+        let highest = self.values.value.clone().argmax(1).reshape([-1]);
+        let hits = highest.equal(labels.clone()).int().sum();
+        Some(hits.into_data().iter::<i64>().sum::<i64>() as usize)
     }
 
     /// softmax(z), detached.
@@ -172,7 +231,7 @@ impl Outputs {
 impl fmt::Debug for OutputLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CrossEntropy { rows_per_example } => write!(f, "cross-entropy of {rows_per_example} rows"),
+            Self::CrossEntropy { rows_per_example, .. } => write!(f, "cross-entropy of {rows_per_example} rows"),
             Self::Squares { curvature } => write!(f, "squares of curvature {curvature}"),
             Self::Given(_) => f.write_str("given Hessian"),
         }

@@ -26,6 +26,7 @@ pub use batch_loss::{BatchLoss, Targets};
 pub use curvature::{Curvature, CurvatureOperator, Kinks};
 pub use differences::{Calibration, Tangents};
 pub use error::{LossError, ProductError};
+pub(super) use loss::LogitRows;
 pub use loss::Loss;
 pub use memory::{MemoryNeed, memory_limit};
 pub use objective::{Evaluation, Objective};

@@ -30,15 +30,23 @@ struct Held<B> {
 pub struct Evaluation {
     /// ℓ_i of every example, in the order of the indices.
     pub losses: Vec<f64>,
-    /// Examples whose largest logit is the label's.
-    pub num_correct: usize,
+    /// Examples whose largest logit is the label's; `None` where examples have no one label.
+    pub num_correct: Option<usize>,
 }
 
 impl<B> Objective<B> {
     /// The examples of `batches`, of which `len` says how many a batch has. Each batch is a micro-batch: it passes
     /// through the network as a whole. Empty ones are left out.
     pub fn from_batches(batches: impl IntoIterator<Item = B>, len: impl Fn(&B) -> usize) -> Self {
-        let batches = batches.into_iter().map(|batch| Held { len: len(&batch), batch });
+        Self::from_sized(batches.into_iter().map(|batch| {
+            let len = len(&batch);
+            (batch, len)
+        }))
+    }
+
+    /// The examples of `batches`, each given with its number of examples.
+    pub(in crate::measure) fn from_sized(batches: impl IntoIterator<Item = (B, usize)>) -> Self {
+        let batches = batches.into_iter().map(|(batch, len)| Held { batch, len });
         let micro_batches: Vec<Held<B>> = batches.filter(|sized| sized.len > 0).collect();
         Self { num_examples: micro_batches.iter().map(|sized| sized.len).sum(), micro_batches }
     }
@@ -64,7 +72,7 @@ impl<B> Objective<B> {
     }
 
     /// The micro-batches, each with its number of examples.
-    pub(super) fn sized_batches(&self) -> impl Iterator<Item = (&B, usize)> {
+    pub(in crate::measure) fn sized_batches(&self) -> impl Iterator<Item = (&B, usize)> {
         self.micro_batches.iter().map(|sized| (&sized.batch, sized.len))
     }
 
@@ -79,6 +87,30 @@ impl<B> Objective<B> {
             losses.extend(parts.per_example.value.into_data().iter::<f64>());
         }
         Ok(losses)
+    }
+
+    /// L(θ). One forward pass.
+    ///
+    /// # Errors
+    /// As for [`Objective::per_example_losses`].
+    pub fn mean_loss<N: BatchLoss<B>>(&self, network: &N) -> Result<f64, ProductError> {
+        let losses = self.per_example_losses(network)?;
+        Ok(losses.iter().sum::<f64>() / losses.len().max(1) as f64)
+    }
+
+    /// Every example's loss and, of cross-entropies, how many are classified correctly. One forward pass.
+    ///
+    /// # Errors
+    /// As for [`Objective::per_example_losses`].
+    pub fn score<N: BatchLoss<B>>(&self, network: &N) -> Result<Evaluation, ProductError> {
+        let mut evaluation = Evaluation { losses: Vec::with_capacity(self.num_examples), num_correct: Some(0) };
+        for (batch, len) in self.sized_batches() {
+            let parts = network.loss(batch).parts(len)?;
+            let hits = parts.outputs.and_then(|outputs| outputs.num_correct());
+            evaluation.num_correct = evaluation.num_correct.zip(hits).map(|(total, hits)| total + hits);
+            evaluation.losses.extend(parts.per_example.value.into_data().iter::<f64>());
+        }
+        Ok(evaluation)
     }
 
     /// L(θ) and ∇L(θ). One gradient over the n examples.
@@ -129,8 +161,11 @@ impl Objective {
         dtype: DType,
         micro_batch_size: usize,
     ) -> Self {
-        let chunks = indices.chunks(micro_batch_size.max(1));
-        Self::from_batches(chunks.map(|chunk| Batch::gather(split, shape, chunk, device, dtype)), Batch::len)
+        let size = micro_batch_size.max(1);
+        let batch = |(number, chunk)| {
+            Batch::gather(split, shape, chunk, device, dtype).starting_at(number as u64 * size as u64)
+        };
+        Self::from_batches(indices.chunks(size).enumerate().map(batch), Batch::len)
     }
 
     /// An objective over one batch that already lives on the device.
@@ -138,17 +173,17 @@ impl Objective {
         Self::from_batches([batch], Batch::len)
     }
 
-    /// Every example's loss, and how many are classified correctly. One forward pass.
+    /// [`Objective::score`] of a network, which cannot fail.
     pub fn evaluate<N: Network>(&self, network: &N) -> Evaluation {
-        let mut evaluation = Evaluation { losses: Vec::with_capacity(self.num_examples), num_correct: 0 };
+        let (mut losses, mut num_correct) = (Vec::with_capacity(self.num_examples), 0);
         for (batch, len) in self.sized_batches() {
-            let logits = network.logits(Dual::constant(batch.images.clone()), &Pass::values());
+            let pass = Pass::values().with_first_example(batch.first_example);
+            let logits = network.logits(Dual::constant(batch.images.clone()), &pass);
             let hits = logits.value.clone().argmax(1).reshape([len]).equal(batch.labels.clone());
-            evaluation.num_correct += hits.int().sum().into_data().iter::<i64>().sum::<i64>() as usize;
-            let losses = cross_entropy(logits, batch.labels.clone()).value;
-            evaluation.losses.extend(losses.into_data().iter::<f64>());
+            num_correct += hits.int().sum().into_data().iter::<i64>().sum::<i64>() as usize;
+            losses.extend(cross_entropy(logits, batch.labels.clone()).value.into_data().iter::<f64>());
         }
-        evaluation
+        Evaluation { losses, num_correct: Some(num_correct) }
     }
 }
 
@@ -167,9 +202,9 @@ impl Evaluation {
         (variance / count.max(1.0)).sqrt()
     }
 
-    /// Share of examples classified correctly.
+    /// Share of examples classified correctly; NaN where examples have no one label.
     pub fn accuracy(&self) -> f64 {
-        self.num_correct as f64 / self.losses.len().max(1) as f64
+        self.num_correct.map_or(f64::NAN, |hits| hits as f64 / self.losses.len().max(1) as f64)
     }
 }
 

@@ -43,7 +43,7 @@ impl Draws {
         let z = &outputs.values.value;
         let ([rows, width], device) = (z.dims(), z.device());
         match &outputs.kind {
-            OutputLoss::CrossEntropy { rows_per_example } => {
+            OutputLoss::CrossEntropy { rows_per_example, .. } => {
                 let probabilities: Vec<f64> = outputs.probabilities().into_data().iter::<f64>().collect();
                 let draw_row = |row: &[f64]| -> Vec<i64> { (0..samples).map(|_| draw_class(row, random)).collect() };
                 let labels: Vec<i64> = probabilities.chunks(width).flat_map(draw_row).collect();
