@@ -104,8 +104,8 @@ impl Sink for ProgressSink {
                 self.latest.take(measurement);
                 self.bar.set_message(self.latest.line());
             }
-            // The page says what was left out.
-            Event::ReadingsLeftOut { .. } => {}
+            // The page says what was left out and what was decided.
+            Event::ReadingsLeftOut { .. } | Event::Decided { .. } => {}
             Event::RunEnded { .. } => self.bar.finish_and_clear(),
         }
         Ok(())

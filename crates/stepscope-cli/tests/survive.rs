@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::Case;
 
-/// Everything that has a state is in it: momentum, a measured learning rate, probes, averages.
+/// Everything that has a state is in it: momentum, schedules, a measured learning rate, probes, averages.
 const SPEC: &str = r#"
 name = "tough"
 
@@ -30,6 +30,10 @@ batch_size = 16
 [optimizer]
 learning_rate = "measured"
 momentum = 0.5
+
+[schedule]
+batch_size = "cyclic(to = 24, every = 50st, shape = discrete)"
+momentum = "cyclic(to = 0, every = 80st)"
 
 [line_search]
 every = "20st"

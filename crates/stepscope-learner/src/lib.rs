@@ -4,12 +4,15 @@
 //! |---|---|
 //! | train a network of stepscope with `Learner` | [`Classifier`], [`TrainingBatches`] |
 //! | measure a model while `Learner` trains it | [`Probed`] around the model, with a [`Watch`] |
+//! | give `Learner` one of stepscope's schedules | [`ScheduledLearningRate`] |
 //! | record what `Learner` reports, here and in TensorBoard | [`RecordLogger`] |
 
 mod classifier;
+mod lr_scheduler;
 mod metric_logger;
 mod probes;
 
 pub use classifier::{Classifier, TrainingBatches};
+pub use lr_scheduler::ScheduledLearningRate;
 pub use metric_logger::{LoggerError, RecordLogger};
 pub use probes::{Probed, Watch};

@@ -3,6 +3,7 @@
 use stepscope_types::spec::LearningRateSpec;
 use stepscope_types::{Estimate, Seeds, quantity};
 
+use crate::control_words::about_control;
 use crate::groups::{Group, Groups};
 use crate::summary::{Number, RunSummary};
 use crate::{Run, Story, number, statistics};
@@ -47,7 +48,9 @@ pub fn advise(runs: &[Run]) -> Advice {
     let mut main: Vec<String> = Vec::new();
     main.extend(best.map(|best| why_best(&best.summary, &trained)));
     main.extend(best.map(|best| others(&trained, best)).unwrap_or_default());
-    let further = [best_fixed.or(best).and_then(|best| noise_and_averages(&best.summary)), forecast_quality(runs)];
+    let control = best.and_then(|best| runs.iter().find(|run| run.name() == best.summary.name)).and_then(about_control);
+    let noise = best_fixed.or(best).and_then(|best| noise_and_averages(&best.summary));
+    let further = [noise, control, forecast_quality(runs)];
     let main = (!main.is_empty()).then(|| main.join(" "));
     let nothing = best.is_none().then(|| {
         trained.iter().take(MOST_TOLD).filter_map(|one| without_best(&one.summary)).collect::<Vec<_>>().join(" ")

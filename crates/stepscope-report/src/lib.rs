@@ -12,6 +12,7 @@
 //! ```
 
 pub mod advice;
+mod control_words;
 mod groups;
 pub mod number;
 mod page;

@@ -25,6 +25,7 @@
 //! | regime, exponents, constants, transition | [`Regime`], [`Asymptotics`] |
 //! | best learning rate, momentum, batch, schedule | [`QuadraticModel::best_constant_settings`], [`QuadraticModel::batch_doubling_gain`], [`QuadraticModel::optimize_schedule`], [`best_asymptotic_momentum`] |
 //! | what an average of the weights gives, and which schedule it equals | [`QuadraticModel::averaged_loss_at`], [`StationaryMode`], [`multipliers`], [`pathwise_schedule`], [`poisson_binomial_schedule`] |
+//! | one setting in the place of another: rate, batch, average, schedule | [`schedules_of_average`], [`averages_of_schedule`], [`reciprocal_schedule`], [`batch_size_at_equal_noise`] |
 //! | spectrum and closure of real data | [`KernelData`], [`MeasuredHead`] |
 //! | stationary loss, equal settings, basins in the continuous limit | [`StationaryExcess`], [`controllable_noise`], [`Basin`], [`QuadraticModel::continuous_loss_at`] |
 //! | break-even along one direction | [`break_even_curvature`], [`largest_stable_learning_rate`] |
@@ -61,6 +62,7 @@ mod sgd;
 mod special;
 mod stability;
 mod talbot;
+mod translate;
 mod volterra;
 mod warning;
 
@@ -70,9 +72,9 @@ pub use asymptotics::{
     eventual_divergence_rate, learning_rate_at_noise_gain, negative_momentum_helps,
 };
 pub use averages::{
-    Average, ChordPrediction, EpochSampling, ExcessSpectrum, StationaryMode, ema_for_reduction, ema_heavy_ball,
-    ema_mean, loss_effective_rate, matched_ema, matched_window, multipliers, pathwise_schedule, pathwise_weights,
-    poisson_binomial_schedule, poisson_binomial_weights, weights_from_multipliers,
+    Average, ChordPrediction, EpochSampling, ExcessSpectrum, StationaryMode, TwoPointCurve, ema_for_reduction,
+    ema_heavy_ball, ema_mean, loss_effective_rate, matched_ema, matched_window, multipliers, pathwise_schedule,
+    pathwise_weights, poisson_binomial_schedule, poisson_binomial_weights, quantile_interval, weights_from_multipliers,
 };
 pub use bins::BinnedPrediction;
 pub use break_even::{
@@ -99,6 +101,10 @@ pub use sgd::{Sampling, Schedule, Sgd};
 pub use stability::{
     Stability, balanced_batch_size, critical_eigenvalue, critical_learning_rate, growth_per_step, mode_limit,
     noise_floor,
+};
+pub use translate::{
+    Equivalence, Translation, averages_of_schedule, batch_size_at_equal_noise, effective_share, reciprocal_schedule,
+    reciprocal_steps, schedules_of_average,
 };
 pub use volterra::Propagators;
 pub use warning::{TalbotRefusal, Warning};

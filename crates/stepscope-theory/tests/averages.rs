@@ -127,3 +127,45 @@ fn a_two_point_curve_tells_what_every_average_gains() {
     assert!((spectrum.total() / modes.iter().map(|(_, e)| e).sum::<f64>() - 1.0).abs() < 5e-3);
     assert!(ExcessSpectrum::fit(&[1, 10], &[0.1, -0.1], 0.0).is_err());
 }
+
+/// Brute force: many walkers of one direction through a linear cooldown.
+#[test]
+fn a_cooldown_ends_with_the_variance_that_walkers_have() {
+    use stepscope_theory::StationaryMode;
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut sign = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        // Batch optima at ±1: the variance is all that counts.
+        if state & 1 == 0 { 1.0 } else { -1.0 }
+    };
+    for (rate, momentum) in [(0.05, 0.0), (0.02, 0.9)] {
+        let mode = StationaryMode::new(rate, momentum).unwrap();
+        let cooldown: Vec<f64> = (0..60).map(|t| 1.0 - f64::from(t) / 60.0).collect();
+        let (mut before, mut after) = (0.0, 0.0);
+        let walkers = 20_000;
+        let (mut x, mut v) = (0.0, 0.0);
+        for _ in 0..walkers {
+            // A walker goes on at the constant rate, and a copy of it cools down.
+            for _ in 0..200 {
+                v = momentum * v + x - sign();
+                x -= rate * v;
+            }
+            before += x * x;
+            let (mut cool, mut speed) = (x, v);
+            for multiplier in &cooldown {
+                speed = momentum * speed + cool - sign();
+                cool -= multiplier * rate * speed;
+            }
+            after += cool * cool;
+        }
+        let (measured, predicted) = (after / before, mode.cooldown_ratio(cooldown));
+        // Standard error of a ratio of two variances: about √(4/20,000).
+        assert!((measured / predicted - 1.0).abs() < 0.05, "{rate} {momentum}: {measured} {predicted}");
+        let stays = mode.cooldown_ratio(vec![1.0; 50]);
+        assert!((stays - 1.0).abs() < 1e-12, "a constant rate is stationary: {stays}");
+        let lower = mode.cooldown_ratio(vec![0.5; 20_000]);
+        assert!((lower / mode.rate_ratio(0.5).unwrap() - 1.0).abs() < 1e-9);
+    }
+}

@@ -1,7 +1,7 @@
 //! The words that every crate of stepscope shares: units, estimates, records, run specifications,
 //! spectra, manifests and seeds.
 //!
-//! Nothing here computes, reads a file or knows Burn. A type belongs here when two crates of the
+//! Nothing here reads a file or knows Burn, and nothing computes but a [`schedule`] its values. A type belongs here when two crates of the
 //! workspace must agree on it; [`quantity`] lists the names and units of everything that is recorded.
 
 mod duration;
@@ -9,10 +9,12 @@ mod estimate;
 mod manifest;
 pub mod quantity;
 mod record;
+pub mod schedule;
 mod seeds;
 pub mod spec;
 mod spectrum;
 mod units;
+mod verdict;
 
 pub use duration::{ParseDurationError, TrainingDuration};
 pub use estimate::{Estimate, Mode, Reading, Uncertainty};
@@ -22,3 +24,4 @@ pub use seeds::Seeds;
 pub use spec::RunSpec;
 pub use spectrum::{Spectrum, SpectrumError};
 pub use units::{BatchSize, InvalidUnit, LearningRate, Momentum, Step};
+pub use verdict::Verdict;

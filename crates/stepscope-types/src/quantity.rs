@@ -38,6 +38,10 @@ quantities! {
         "Share of test examples whose largest logit is the label's.";
     LEARNING_RATE = "control/learning_rate", "learning-rate", "Learning rate",
         "The factor on the gradient that the step used.";
+    BATCH_SIZE = "control/batch_size", "examples", "Batch size",
+        "Examples of the update, where the batch size follows a schedule.";
+    MOMENTUM = "control/momentum", "1", "Momentum",
+        "Momentum of the update, where it follows a schedule.";
     LINE_MINIMUM = "control/line_minimum", "learning-rate", "Minimum of the loss along the step",
         "Vertex of the parabola through the loss of held-out batches along the step, as a learning rate.";
     GRADIENT_NORM = "train/gradient_norm", "nat", "Gradient norm",
@@ -124,6 +128,16 @@ quantities! {
         "Vertex of the held-out loss along the actual update, in updates: 1/2 where steps are dominated by noise, above while they descend.";
     MANY_STEP_GAUGE = "gauge/many_steps", "1", "Half-rate gauge, many steps",
         "Vertex of the held-out loss along the chord between two readings, in chords: 1/2 when converged, above while slow directions descend.";
+    EXCESS_TWO_POINTS = "excess/two_points", "nat", "Loss that a cooldown would remove, from two points",
+        "Excess loss of the stationary law at this learning rate, from the two-point curve: the most that a full cooldown gains, descent aside.";
+    EXCESS_NOISE = "excess/noise", "nat", "Loss that a cooldown would remove, from gradient noise",
+        "Effective learning rate times the trace of the batch gradients' covariance over 4: the same excess, by another way.";
+    EXCESS_REALISED = "excess/realised", "nat", "Loss that the cooldown has removed",
+        "Mean loss before the learning rate changed less the loss now, over the same examples.";
+    GAIN_COOLDOWN = "gain/cooldown", "nat", "Predicted gain of the cooldown",
+        "Loss that a cooldown of the planned length would remove, descent aside, predicted before it is run.";
+    GAIN_HALVING = "gain/halving", "nat", "Predicted gain of half the learning rate",
+        "Loss that half the learning rate would remove in the long run, descent aside, predicted before it is run.";
     NORM_TEST = "gradient/norm_test", "1", "Norm test",
         "Root of the batch gradient's variance over the squared gradient norm: the smallest bound of the norm test that this batch size passes.";
     INNER_PRODUCT_TEST = "gradient/inner_product_test", "1", "Inner product test",
@@ -196,9 +210,48 @@ macro_rules! sketch {
 
 sketch!("00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15");
 
+macro_rules! by_number {
+    ($(#[$doc:meta])* $constant:ident = $stem:literal, $unit:literal, $title:literal, $description:literal, [$($number:literal),*]) => {
+        $(#[$doc])*
+        pub const $constant: &[(u64, Quantity)] = &[$(($number, Quantity {
+            name: concat!($stem, "/", $number),
+            unit: $unit,
+            title: concat!($title, " ", $number),
+            description: $description,
+        })),*];
+    };
+}
+
+by_number!(
+    /// The two-point curve by lag.
+    TWO_POINT_DROP = "two_point/drop", "nat", "Two-point drop at lag",
+    "Mean loss at two points of the run so many steps apart less the loss in their middle, over recent stretches of the run.",
+    [1, 3, 10, 30, 100, 300, 1000, 3000, 10000]
+);
+by_number!(
+    /// The half-rate gauge along chords, by lag.
+    CHORD_GAUGE = "gauge/chord", "1", "Half-rate gauge at lag",
+    "Vertex of the loss along chords of so many steps, in chords: 1/2 when converged, above while slow directions descend.",
+    [1, 3, 10, 30, 100, 300, 1000, 3000, 10000]
+);
+by_number!(
+    /// Predicted gain of an EMA, by half-life in steps.
+    GAIN_EMA = "gain/ema", "nat", "Predicted gain of an EMA of half-life",
+    "Loss that an exponential moving average of this half-life in steps would gain over the last iterate, predicted from the two-point curve.",
+    [3, 10, 30, 100, 300, 1000, 3000]
+);
+by_number!(
+    /// Predicted gain of a window, by length in steps.
+    GAIN_WINDOW = "gain/window", "nat", "Predicted gain of a window of",
+    "Loss that the mean of so many latest iterates would gain over the last one, predicted from the two-point curve.",
+    [10, 30, 100, 300, 1000, 3000, 10000]
+);
+
 /// The quantity of that name, if this version records one.
 pub fn by_name(name: &str) -> Option<&'static Quantity> {
-    ALL.iter().chain(SKETCH).find(|quantity| quantity.name == name)
+    let numbered =
+        [TWO_POINT_DROP, CHORD_GAUGE, GAIN_EMA, GAIN_WINDOW].into_iter().flatten().map(|(_, quantity)| quantity);
+    ALL.iter().chain(SKETCH).chain(numbered).find(|quantity| quantity.name == name)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::spec::MeasureBudget;
-use crate::{Estimate, Mode, Reading, Step, Uncertainty};
+use crate::{Estimate, Mode, Reading, Step, Uncertainty, Verdict};
 
 /// One line of a run's record file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,6 +72,13 @@ pub enum EventKind {
         budget: MeasureBudget,
         /// The probes concerned.
         left_out: Vec<LeftOut>,
+    },
+    /// A controller changed its mind about the learning rate.
+    Decided {
+        /// What is done from here on.
+        verdict: Verdict,
+        /// The numbers behind it, in words.
+        because: String,
     },
     /// The last record of a run that came to an end.
     RunEnded {

@@ -142,6 +142,19 @@ fn batch_statistics_and_dropout_go_on_from_every_state_in_every_mode() {
 }
 
 #[test]
+fn schedules_of_every_setting_go_on_from_every_state() {
+    for duration in [TrainingDuration::Steps(12), TrainingDuration::Epochs(2.0)] {
+        let mut spec = spec(LearningRateSpec::Fixed(LearningRate::new(0.2).unwrap()));
+        spec.train.duration = duration;
+        spec.schedule.learning_rate = Some("one-cycle".parse().unwrap());
+        spec.schedule.batch_size = Some("cyclic(from = 8, to = 21, every = 0.4dur)".parse().unwrap());
+        // It passes through 0, where the velocity must not be lost.
+        spec.schedule.momentum = Some("piecewise(0.9, 0 at 0.25dur, 0.5 at 0.5dur)".parse().unwrap());
+        goes_on_from_every_state(&spec);
+    }
+}
+
+#[test]
 fn an_interrupted_run_has_not_ended_and_its_state_is_that_of_its_step() {
     /// Asks the run to stop while it takes step 4.
     struct Ask(Interrupt, Keep);

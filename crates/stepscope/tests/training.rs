@@ -11,9 +11,10 @@ use stepscope::control::Sgd;
 use stepscope::control::average::{Ema, TwoPoint};
 use stepscope::data::{Dataset, probe_subset};
 use stepscope::measure::{
-    BatchSharpnessProbe, BatchSource, BreakEvenMeter, CriticalSharpnessProbe, DistanceProbe, FixedBatchesProbe,
-    GradientCovarianceProbe, GradientNoise, HalfRateGaugeProbe, HessianSpectrumProbe, LocalQuadraticProbe, LossProbe,
-    NoiseProbe, Objective, OneStepProbe, Probe, ProbePoint, SharpnessProbe,
+    BatchSharpnessProbe, BatchSource, BreakEvenMeter, ChordPlan, CriticalSharpnessProbe, DistanceProbe,
+    FixedBatchesProbe, GradientCovarianceProbe, GradientNoise, HalfRateGaugeProbe, HessianSpectrumProbe,
+    LocalQuadraticProbe, LossProbe, NoiseProbe, Objective, OneStepProbe, Probe, ProbePoint, SharpnessProbe,
+    TwoPointProbe,
 };
 use stepscope::models::{Model, ParamLayout, ParamTensors};
 use stepscope::spectral::random::RandomStream;
@@ -112,6 +113,13 @@ fn every_probe_leaves_the_network_bit_for_bit_as_it_was() {
         Box::new(HalfRateGaugeProbe::new(batches("k"), on(&tracked), 3)),
         Box::new(HessianSpectrumProbe::new(on(&tracked), 4, 0.1, random("l"))),
         Box::new(GradientCovarianceProbe::new(on(&tracked), 4, 0.1, random("m"))),
+        Box::new(TwoPointProbe::new(
+            batches("n"),
+            stepscope::types::spec::Sampling::WithReplacement,
+            on(&tracked),
+            ChordPlan::of_steps(30),
+            vec![1.0],
+        )),
     ];
     let at = ProbePoint::new(&network, &layout, Step(0), 0.1);
     for probe in &mut probes {
@@ -348,7 +356,7 @@ fn a_forecast_starts_at_the_measured_loss_and_follows_a_short_stretch() {
     run.measure.every = TrainingDuration::Steps(10);
     let mut probe = LocalQuadraticProbe::on_training_set(&run, &dataset);
     let prepared = Run::prepare(&run, &dataset).unwrap();
-    let (manifest, plan) = (prepared.manifest(0), *prepared.plan());
+    let (manifest, plan) = (prepared.manifest(0), prepared.plan().clone());
     let mut sink = MemorySink::default();
     let extra = vec![ScheduledProbe { probe: &mut probe, due: Due::From { start: 20, every: 20 } }];
     prepared.train(extra, &mut sink).unwrap();

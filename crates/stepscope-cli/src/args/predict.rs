@@ -55,8 +55,8 @@ pub(crate) struct PredictArguments {
     /// Only the losses after these numbers of steps
     #[arg(long, value_name = "T1,T2,...", value_delimiter = ',', value_parser = count, help_heading = "How")]
     pub(crate) at: Vec<u64>,
-    /// warmup=0.4,warmup-power=1,anneal=0.2,anneal-power=1 (fractions of the run), or a CSV with step, learning_rate and, where they change, momentum, batch_size
-    #[arg(long, value_name = "SHAPE|FILE", help_heading = "How")]
+    /// Words that a specification takes too (cosine, "wsd(warmup = 100st, cooldown = 0.2dur)"), warmup=0.4,warmup-power=1,anneal=0.2,anneal-power=1 (fractions of the run), or a CSV with step, learning_rate and, where they change, momentum, batch_size
+    #[arg(long, value_name = "SCHEDULE|FILE", help_heading = "How")]
     pub(crate) schedule: Option<String>,
     /// Averages of the weights: ema:0.99, tail:500, window:100, two-point:10, power:3
     #[arg(long, value_name = "NAME:N,...", value_delimiter = ',', value_parser = average, help_heading = "How")]

@@ -61,7 +61,7 @@ impl RunsTable {
             EventKind::RunEnded { reason: StopReason::Diverged { .. } } => Some("diverged"),
             // A run that goes on has not ended, whatever was recorded before.
             EventKind::RunStarted => None,
-            EventKind::ReadingsLeftOut { .. } => row.ended,
+            EventKind::ReadingsLeftOut { .. } | EventKind::Decided { .. } => row.ended,
         };
     }
 

@@ -115,6 +115,7 @@ impl RecordSink for TensorBoardSink {
                 let at = self.moment(event.step, event.timing);
                 match &event.kind {
                     EventKind::RunStarted | EventKind::ReadingsLeftOut { .. } => Ok(()),
+                    EventKind::Decided { because, .. } => self.events.text("run/decision", at, because),
                     EventKind::RunEnded { reason } => self.end(at, reason),
                 }
             }

@@ -286,7 +286,8 @@ fn epochs(points: &[&Point]) -> Epochs {
 }
 
 fn shape(name: &str) -> &'static str {
-    if name == quantity::LEARNING_RATE.name {
+    let settings = [quantity::LEARNING_RATE, quantity::BATCH_SIZE, quantity::MOMENTUM];
+    if settings.iter().any(|setting| setting.name == name) {
         "steps"
     } else if name == quantity::LINE_MINIMUM.name {
         "points"

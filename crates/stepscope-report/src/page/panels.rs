@@ -22,7 +22,7 @@ const MAIN: [Quantity; 7] = [
 ];
 
 /// Headings of the groups that are known; any other prefix is its own heading.
-const HEADINGS: [(&str, &str); 20] = [
+const HEADINGS: [(&str, &str); 23] = [
     (MAIN_GROUP, "Curves"),
     ("train", "Training"),
     ("test", "Test set"),
@@ -33,6 +33,9 @@ const HEADINGS: [(&str, &str); 20] = [
     ("covariance", "Covariance of the gradients"),
     ("gradient", "Tests of the gradients"),
     ("gauge", "Half-rate gauges"),
+    ("two_point", "Two-point curve"),
+    ("excess", "Loss that a cooldown would remove"),
+    ("gain", "Predicted gains"),
     ("fixed_batch", "Loss of fixed mini-batches"),
     ("one_step", "One step on its own batch"),
     ("line", "Along the step"),

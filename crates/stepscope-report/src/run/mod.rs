@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use stepscope_types::spec::MeasureBudget;
-use stepscope_types::{EventKind, LeftOut, Manifest, Record, Step, StopReason, Timing, TrainingDuration};
+use stepscope_types::{EventKind, LeftOut, Manifest, Record, Step, StopReason, Timing, TrainingDuration, Verdict};
 
 pub use follow::Follower;
 pub use load::LoadError;
@@ -26,6 +26,7 @@ pub struct Run {
     last: (Step, f64),
     wall_seconds: f64,
     notes: Vec<String>,
+    decisions: Vec<(Step, Verdict, String)>,
 }
 
 impl Run {
@@ -145,9 +146,14 @@ impl Run {
         &self.notes
     }
 
+    /// What a controller decided about the learning rate, with its reasons.
+    pub fn decisions(&self) -> &[(Step, Verdict, String)] {
+        &self.decisions
+    }
+
     fn empty(manifest: Manifest) -> Self {
-        let (series, notes) = (BTreeMap::new(), Vec::new());
-        Self { manifest, series, stop_reason: None, last: (Step(0), 0.0), wall_seconds: 0.0, notes }
+        let (series, notes, decisions) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { manifest, series, stop_reason: None, last: (Step(0), 0.0), wall_seconds: 0.0, notes, decisions }
     }
 
     fn push(&mut self, record: Record) {
@@ -161,6 +167,11 @@ impl Run {
                     // A resumed run starts anew: an end recorded before it no longer holds.
                     EventKind::RunStarted => self.stop_reason = None,
                     EventKind::RunEnded { reason } => self.stop_reason = Some(reason),
+                    EventKind::Decided { verdict, because } => {
+                        // A resumed run decides again what it decided since its checkpoint.
+                        self.decisions.retain(|(step, ..)| *step < event.step);
+                        self.decisions.push((event.step, verdict, because));
+                    }
                     EventKind::ReadingsLeftOut { budget, left_out } => {
                         self.notes.push(words_left_out(budget, &left_out));
                     }

@@ -5,6 +5,7 @@ mod epochs;
 mod equivalence;
 mod spectrometer;
 mod stationary;
+mod two_point_curve;
 
 pub use curve::ChordPrediction;
 pub use epochs::EpochSampling;
@@ -14,6 +15,7 @@ pub use equivalence::{
 };
 pub use spectrometer::ExcessSpectrum;
 pub use stationary::StationaryMode;
+pub use two_point_curve::{TwoPointCurve, quantile_interval};
 
 use crate::error::{TheoryError, check};
 
@@ -90,6 +92,24 @@ impl Average {
             Self::Window { length } => since((read + 1).saturating_sub(length)),
             Self::TwoPoint { gap } if gap > read => 1.0,
             Self::TwoPoint { gap } => f64::from(u8::from(time <= read - gap)),
+        }
+    }
+
+    /// Var of the average over Var of an iterate on a stationary direction, after so long a run that its start is forgotten.
+    ///
+    /// # Errors
+    /// [`TheoryError::Number`] for parameters without a meaning; [`TheoryError::Unsuited`] for averages whose memory grows with the run.
+    pub fn stationary_ratio(self, mode: &StationaryMode) -> Result<f64, TheoryError> {
+        match self.checked()? {
+            Self::Last => Ok(1.0),
+            Self::Ema { rate } => mode.ema_ratio(rate),
+            Self::Window { length } => mode.window_ratio(length),
+            Self::TwoPoint { gap } => Ok(mode.two_point_ratio(gap)),
+            Self::PowerFunction { .. } | Self::Tail { .. } => Err(TheoryError::Unsuited {
+                method: "a stationary variance",
+                needs: "an average of fixed memory",
+                advice: "give an EMA, a window or two points",
+            }),
         }
     }
 

@@ -73,6 +73,15 @@ impl ExcessSpectrum {
         self.excess.iter().sum()
     }
 
+    /// Loss that a cooldown removes: Σ e_i(1 − R_i) with R_i of [`StationaryMode::cooldown_ratio`]. At most [`ExcessSpectrum::total`]; descent
+    /// along slow directions comes on top.
+    ///
+    /// # Errors
+    /// None for a spectrum that was fitted.
+    pub fn cooldown_gain(&self, multipliers: &[f64]) -> Result<f64, TheoryError> {
+        self.gain(|mode| Ok(mode.cooldown_ratio(multipliers.iter().copied())))
+    }
+
     /// Σ e_i(1 − R_i): the loss that an average of variance ratio R gains, with `ratio` giving R of a direction.
     ///
     /// # Errors

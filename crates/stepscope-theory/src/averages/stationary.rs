@@ -118,6 +118,34 @@ impl StationaryMode {
         Ok((1.0 - decay) / (1.0 + decay) * (1.0 + thinned) / (1.0 - thinned))
     }
 
+    /// Var x at the end of a cooldown over Var x before: the rate of step t is `multipliers[t]` times a, first step first, from a stationary
+    /// start. O(steps).
+    ///
+    /// Second moments of (x, v) under v ← βv + x − c, x ← x − a_t v.
+    pub fn cooldown_ratio(&self, multipliers: impl IntoIterator<Item = f64>) -> f64 {
+        let (a, b) = (self.rate, self.momentum);
+        // Stationarity: E x v' = a E v'²/2 for the new v', and E x' v' = −a E v'²/2.
+        let mut xx = self.variance();
+        let mut vv = 2.0 * xx / (a * (1.0 + b));
+        let mut xv = -0.5 * a * vv;
+        for multiplier in multipliers {
+            let step = multiplier * a;
+            vv = b * b * vv + 2.0 * b * xv + xx + 1.0;
+            let old = b * xv + xx;
+            xv = old - step * vv;
+            xx = xx - 2.0 * step * old + step * step * vv;
+        }
+        xx / self.variance()
+    }
+
+    /// Var x at the rate `share` · a over Var x at a, both stationary: what a lower rate ends at.
+    ///
+    /// # Errors
+    /// [`TheoryError::Number`] where that rate is not above 0, or unstable.
+    pub fn rate_ratio(&self, share: f64) -> Result<f64, TheoryError> {
+        Ok(Self::new(share * self.rate, self.momentum)?.variance() / self.variance())
+    }
+
     /// E4: the rate whose plain SGD has the variance R·Var x: a_eff = 2q/(1 + q), q = R·Var x (`averaging`, section 2.5).
     /// λ_eff = a_eff/h.
     pub fn effective_rate(&self, ratio: f64) -> f64 {

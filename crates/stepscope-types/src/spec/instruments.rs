@@ -18,7 +18,8 @@ pub enum MeasurePreset {
     Standard,
     /// The same instruments within 5 % of the training's cost.
     Economy,
-    /// Also batch sharpness, the gradient covariance, fixed batches, one-step floors and half-rate gauges, within 25 %.
+    /// Also batch sharpness, the gradient covariance, fixed batches, one-step floors, half-rate gauges and the two-point
+    /// curve, within 25 %.
     Business,
     /// Every instrument, also the Hessian's spectrum; every reading taken.
     Full,
@@ -50,13 +51,15 @@ pub enum Instrument {
     OneStep,
     /// Vertex of the held-out loss along one update and along the chord between readings.
     HalfRateGauge,
+    /// Losses in the middle of chords: the two-point curve, the excess loss, what averages and a cooldown would gain.
+    TwoPoint,
     /// Trace, Frobenius norm, bottom eigenvalue and negative mass of the Hessian.
     HessianSpectrum,
 }
 
 impl Instrument {
     /// Every instrument, in the order in which they measure.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Loss,
         Self::Sharpness,
         Self::BreakEven,
@@ -68,6 +71,7 @@ impl Instrument {
         Self::FixedBatches,
         Self::OneStep,
         Self::HalfRateGauge,
+        Self::TwoPoint,
         Self::HessianSpectrum,
     ];
 
@@ -110,6 +114,7 @@ impl MeasurePreset {
                 I::FixedBatches,
                 I::OneStep,
                 I::HalfRateGauge,
+                I::TwoPoint,
             ],
             Self::Full => &Instrument::ALL,
         }

@@ -16,6 +16,7 @@ mod instruments;
 mod measure;
 mod measure_mode;
 mod model;
+mod schedules;
 mod sweep;
 
 use schemars::JsonSchema;
@@ -31,6 +32,7 @@ pub use instruments::{Instrument, MeasureBudget, MeasurePreset, ParseBudgetError
 pub use measure::MeasureSpec;
 pub use measure_mode::MeasureMode;
 pub use model::ModelSpec;
+pub use schedules::SchedulesSpec;
 pub use sweep::{SweepRange, SweepSeeds, SweepSpec};
 
 use crate::{BatchSize, LearningRate, Momentum, Seeds, TrainingDuration};
@@ -53,6 +55,9 @@ pub struct RunSpec {
     pub train: TrainSpec,
     /// Which steps.
     pub optimizer: OptimizerSpec,
+    /// Which settings change along the run, and how.
+    #[serde(default, skip_serializing_if = "SchedulesSpec::is_empty")]
+    pub schedule: SchedulesSpec,
     /// How a measured learning rate is measured; only for `optimizer.learning_rate = "measured"`.
     #[serde(default)]
     pub line_search: LineSearchSpec,
@@ -194,6 +199,7 @@ impl RunSpec {
             model: ModelSpec::default(),
             train: TrainSpec::default(),
             optimizer: OptimizerSpec { learning_rate, momentum: Momentum::default() },
+            schedule: SchedulesSpec::default(),
             line_search: LineSearchSpec::default(),
             measure: MeasureSpec::default(),
             average: AverageSpec::default(),
@@ -232,6 +238,14 @@ impl RunSpec {
         at_least("checkpoint.keep", self.checkpoint.keep, 2)?;
         at_least("measure.noise_batches", self.measure.noise_batches, 8)?;
         self.measure.validate_mode(&self.model)?;
+        let is_measured = self.optimizer.learning_rate == LearningRateSpec::Measured;
+        require(self.schedule.learning_rate.is_none() || !is_measured, "schedule.learning_rate", || {
+            "the learning rate is measured along the step and follows no schedule: give optimizer.learning_rate a number, or take the schedule out".to_owned()
+        })?;
+        let is_gauged = self.schedule.learning_rate.as_ref().is_some_and(|schedule| schedule.gauged().is_some());
+        require(!is_gauged || self.measure.enabled, "schedule.learning_rate", || {
+            "\"gauged\" decides on what is measured, and measure.enabled is false: set it to true".to_owned()
+        })?;
         self.data.validate()?;
         let (words, rows) = (self.data.vocabulary, self.model.vocabulary);
         require(self.model.kind != ModelKind::Lstm || rows >= words, "model.vocabulary", || {
@@ -279,6 +293,14 @@ mod tests {
             (s.model.kind, s.model.normalisation) = (ModelKind::Lstm, Some(Normalisation::Batch));
         });
         case("train.duration", |s| s.train.duration = TrainingDuration::Fraction(0.5));
+        case("schedule.learning_rate", |s| {
+            s.optimizer.learning_rate = LearningRateSpec::Measured;
+            s.schedule.learning_rate = Some("cosine".parse().unwrap());
+        });
+        case("schedule.learning_rate", |s| {
+            s.measure.enabled = false;
+            s.schedule.learning_rate = Some("gauged".parse().unwrap());
+        });
         case("line_search.num_batches", |s| s.line_search.num_batches = 1);
         case("line_search.update_step_adaptation", |s| s.line_search.update_step_adaptation = f64::INFINITY);
         case("measure.examples", |s| s.measure.examples = 0);

@@ -15,13 +15,27 @@ use crate::models::{ParamLayout, ParamTensors};
 #[derive(Debug, Clone)]
 pub struct Sgd {
     momentum: f64,
+    /// Whether a later step may depend on the velocity.
+    keeps_velocity: bool,
     velocity: ParamTensors,
 }
 
 impl Sgd {
     /// An optimizer at rest.
     pub fn new(momentum: Momentum) -> Self {
-        Self { momentum: momentum.get(), velocity: ParamTensors::default() }
+        let momentum = momentum.get();
+        Self { momentum, keeps_velocity: momentum != 0.0, velocity: ParamTensors::default() }
+    }
+
+    /// The same optimizer, whose momentum may change: its velocity is kept also where the momentum is 0.
+    pub fn with_changing_momentum(mut self) -> Self {
+        self.keeps_velocity = true;
+        self
+    }
+
+    /// The momentum of the coming steps, between −1 and 1.
+    pub fn set_momentum(&mut self, momentum: f64) {
+        self.momentum = momentum;
     }
 
     /// v ← momentum · v + `gradient`; returns v, the direction of descent's opposite.
@@ -49,13 +63,13 @@ impl Sgd {
 impl WeightState for Sgd {
     fn save_weights(&self, state: &mut State, layout: &ParamLayout) {
         // Without momentum the velocity is the last gradient, which no later step depends on.
-        if self.momentum != 0.0 {
+        if self.keeps_velocity {
             state.put_params("velocity", &self.velocity, layout);
         }
     }
 
     fn load_weights(&mut self, state: &State, layout: &ParamLayout) -> Result<(), StateError> {
-        if self.momentum != 0.0 {
+        if self.keeps_velocity {
             self.velocity = state.params("velocity", layout)?;
         }
         Ok(())

@@ -8,6 +8,7 @@ use burn::tensor::{DType, Device};
 
 use super::augment::Augmentation;
 use super::batch::Batch;
+use super::batch_plan::BatchPlan;
 use super::sampler::Sampler;
 use super::split::Split;
 use crate::checkpoint::{State, StateError, Stateful};
@@ -36,8 +37,7 @@ pub struct Loader {
 struct Recipe {
     split: Split,
     augmentation: Option<Augmentation>,
-    /// May be a fraction, where drawing is with replacement.
-    batches_per_epoch: f64,
+    plan: BatchPlan,
 }
 
 /// A batch in memory.
@@ -61,7 +61,7 @@ impl Recipe {
         let (mut images, mut labels) = (Vec::new(), Vec::new());
         self.split.gather(indices, &mut images, &mut labels);
         if let Some(augmentation) = &self.augmentation {
-            let epoch = (position as f64 / self.batches_per_epoch) as u64;
+            let epoch = self.plan.epoch(position) as u64;
             for (image, &example) in images.chunks_mut(self.split.example_length().max(1)).zip(indices) {
                 augmentation.apply(image, example, epoch);
             }
@@ -71,16 +71,16 @@ impl Recipe {
 }
 
 impl Loader {
-    /// A loader of examples of `split`, of `shape`, in the order of `sampler`.
+    /// A loader of examples of `split`, of `shape`, in the order of `sampler`, whose batches are those of `plan`.
     pub fn new(
         split: &Split,
         shape: [usize; 3],
         sampler: Box<dyn Sampler>,
         augmentation: Option<Augmentation>,
-        batches_per_epoch: f64,
+        plan: BatchPlan,
     ) -> Self {
         let position = sampler.position();
-        let recipe = Recipe { split: split.clone(), augmentation, batches_per_epoch };
+        let recipe = Recipe { split: split.clone(), augmentation, plan };
         Self { sampler, recipe, shape, worker: None, ahead: false, position, waited: Duration::ZERO }
     }
 
@@ -178,7 +178,8 @@ mod tests {
         let split = split();
         let sampler = sampler(Sampling::WithoutReplacement, 20, BatchSize::new(4).unwrap(), 3).unwrap();
         let augmentation = Augmentation::new(spec, SHAPE, split.black(), 9);
-        Loader::new(&split, SHAPE, sampler, augmentation, 5.0)
+        let plan = BatchPlan::constant(Sampling::WithoutReplacement, 20, BatchSize::new(4).unwrap());
+        Loader::new(&split, SHAPE, sampler, augmentation, plan)
     }
 
     const MOVED: AugmentSpec = AugmentSpec { pad_crop: 1, flip: true, shift: 0 };

@@ -10,6 +10,7 @@ pub mod fetch;
 
 mod augment;
 mod batch;
+mod batch_plan;
 mod cache;
 mod cifar;
 mod dataset;
@@ -26,6 +27,7 @@ mod split;
 
 pub use augment::Augmentation;
 pub use batch::Batch;
+pub use batch_plan::{BatchPlan, Place};
 pub use cache::Cache;
 pub use dataset::Dataset;
 pub use error::DataError;
@@ -33,5 +35,5 @@ pub use idx::{IdxError, IdxFile, IdxKind};
 pub use loader::Loader;
 pub use normalise::Normalisation;
 pub use probe_subset::probe_subset;
-pub use sampler::{Sampler, SamplingError, WithReplacement, WithoutReplacement, sampler};
+pub use sampler::{Sampler, SamplingError, WithReplacement, WithoutReplacement, planned_sampler, sampler};
 pub use split::Split;

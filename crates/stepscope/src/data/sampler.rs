@@ -7,6 +7,7 @@ use stepscope_types::BatchSize;
 use stepscope_types::spec::Sampling;
 use thiserror::Error;
 
+use super::batch_plan::BatchPlan;
 use crate::checkpoint::{State, StateError, Stateful};
 
 /// Draws mini-batches, the same ones for the same seed.
@@ -14,7 +15,7 @@ use crate::checkpoint::{State, StateError, Stateful};
 /// A batch is a function of the seed and its number alone: a checkpoint stores [`Sampler::position`], and
 /// [`Sampler::set_position`] goes on from there bit for bit.
 pub trait Sampler: Stateful + Send + std::fmt::Debug {
-    /// The examples of the next batch, as many as the batch size.
+    /// The examples of the next batch, as many as the plan says.
     fn next_batch(&mut self) -> &[u32];
     /// Number of batches drawn so far.
     fn position(&self) -> u64;
@@ -75,6 +76,22 @@ pub fn sampler(
     })
 }
 
+/// The sampler of batches whose sizes are those of `plan`: see [`sampler`].
+///
+/// # Errors
+/// [`SamplingError`] for a batch that is larger than the data.
+pub fn planned_sampler(
+    sampling: Sampling,
+    num_examples: usize,
+    plan: BatchPlan,
+    seed: u64,
+) -> Result<Box<dyn Sampler>, SamplingError> {
+    Ok(match sampling {
+        Sampling::WithoutReplacement => Box::new(WithoutReplacement::planned(num_examples, plan, seed)?),
+        Sampling::WithReplacement => Box::new(WithReplacement::planned(num_examples, plan, seed)?),
+    })
+}
+
 /// Every epoch goes through a new random permutation; what is left at its end and fills no batch is dropped.
 ///
 /// The mean over a batch of B of N examples has covariance Σ (N − B) / ((N − 1) B), with Σ the covariance (divisor N)
@@ -84,7 +101,7 @@ pub fn sampler(
 #[derive(Debug, Clone)]
 pub struct WithoutReplacement {
     seed: u64,
-    batch_size: usize,
+    plan: BatchPlan,
     position: u64,
     /// The permutation of `epoch`.
     order: Vec<u32>,
@@ -97,13 +114,23 @@ impl WithoutReplacement {
     /// # Errors
     /// [`SamplingError`] for a batch that is larger than the data.
     pub fn new(num_examples: usize, batch_size: BatchSize, seed: u64) -> Result<Self, SamplingError> {
-        let (num_examples, batch_size) = check(num_examples, batch_size)?;
-        Ok(Self { seed, batch_size, position: 0, order: (0..num_examples).collect(), epoch: None })
+        let plan = BatchPlan::constant(Sampling::WithoutReplacement, num_examples as u64, batch_size);
+        check(num_examples, batch_size.get())?;
+        Self::planned(num_examples, plan, seed)
     }
 
-    /// Batches in an epoch, ⌊N / B⌋: at least 1.
+    /// A sampler of batches of the sizes of `plan`, at its first batch.
+    ///
+    /// # Errors
+    /// As [`WithoutReplacement::new`].
+    pub fn planned(num_examples: usize, plan: BatchPlan, seed: u64) -> Result<Self, SamplingError> {
+        let count = check(num_examples, plan.largest())?;
+        Ok(Self { seed, plan, position: 0, order: (0..count).collect(), epoch: None })
+    }
+
+    /// Batches in an epoch, ⌊N / B⌋: at least 1. Their mean, rounded, where sizes change.
     pub fn batches_per_epoch(&self) -> u64 {
-        (self.order.len() / self.batch_size) as u64
+        self.plan.batches_per_epoch().round() as u64
     }
 
     fn begin(&mut self, epoch: u64) {
@@ -117,13 +144,12 @@ impl WithoutReplacement {
 
 impl Sampler for WithoutReplacement {
     fn next_batch(&mut self) -> &[u32] {
-        let epoch = self.position / self.batches_per_epoch();
-        let batch = (self.position % self.batches_per_epoch()) as usize;
-        if self.epoch != Some(epoch) {
-            self.begin(epoch);
+        let (place, size) = (self.plan.place(self.position), self.plan.size(self.position));
+        if self.epoch != Some(place.epoch) {
+            self.begin(place.epoch);
         }
         self.position += 1;
-        &self.order[batch * self.batch_size..][..self.batch_size]
+        &self.order[place.offset as usize..][..size as usize]
     }
 
     fn position(&self) -> u64 {
@@ -155,6 +181,7 @@ impl Stateful for WithoutReplacement {
 pub struct WithReplacement {
     seed: u64,
     num_examples: NonZeroU64,
+    plan: BatchPlan,
     position: u64,
     batch: Vec<u32>,
 }
@@ -166,16 +193,27 @@ impl WithReplacement {
     /// [`SamplingError`] for a batch that is larger than the data: the law would be defined, but such a
     /// specification is a slip.
     pub fn new(num_examples: usize, batch_size: BatchSize, seed: u64) -> Result<Self, SamplingError> {
-        let (count, length) = check(num_examples, batch_size)?;
-        let refused = SamplingError::Batch { batch_size: batch_size.get(), num_examples };
+        check(num_examples, batch_size.get())?;
+        let plan = BatchPlan::constant(Sampling::WithReplacement, num_examples as u64, batch_size);
+        Self::planned(num_examples, plan, seed)
+    }
+
+    /// A sampler of batches of the sizes of `plan`, at its first batch.
+    ///
+    /// # Errors
+    /// As [`WithReplacement::new`].
+    pub fn planned(num_examples: usize, plan: BatchPlan, seed: u64) -> Result<Self, SamplingError> {
+        let count = check(num_examples, plan.largest())?;
+        let refused = SamplingError::Batch { batch_size: plan.largest(), num_examples };
         let num_examples = NonZeroU64::new(count.into()).ok_or(refused)?;
-        Ok(Self { seed, num_examples, position: 0, batch: vec![0; length] })
+        Ok(Self { seed, num_examples, plan, position: 0, batch: Vec::new() })
     }
 }
 
 impl Sampler for WithReplacement {
     fn next_batch(&mut self) -> &[u32] {
         let mut stream = RandomStream::new(self.seed, self.position);
+        self.batch.resize(self.plan.size(self.position) as usize, 0);
         for example in &mut self.batch {
             *example = stream.u64_below(self.num_examples) as u32;
         }
@@ -203,19 +241,17 @@ impl Stateful for WithReplacement {
     }
 }
 
-/// Examples and batch size, once a batch fits.
-fn check(num_examples: usize, batch_size: BatchSize) -> Result<(u32, usize), SamplingError> {
+/// The number of examples, once a batch fits.
+fn check(num_examples: usize, batch_size: u64) -> Result<u32, SamplingError> {
     let count = u32::try_from(num_examples).map_err(|_| SamplingError::TooManyExamples { num_examples })?;
-    match usize::try_from(batch_size.get()) {
-        Ok(batch_size) if batch_size <= num_examples => Ok((count, batch_size)),
-        _ => Err(SamplingError::Batch { batch_size: batch_size.get(), num_examples }),
-    }
+    if batch_size <= num_examples as u64 { Ok(count) } else { Err(SamplingError::Batch { batch_size, num_examples }) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use stepscope_types::schedule::{RunClock, ScheduleSpec, Scheduled};
 
     fn size(batch_size: u64) -> BatchSize {
         BatchSize::new(batch_size).unwrap()
@@ -329,6 +365,35 @@ mod tests {
             prop_assert_eq!(&draw(&mut *second, 20), &expected);
             first.set_position(position);
             prop_assert_eq!(draw(&mut *first, 20), expected);
+        }
+    }
+
+    #[test]
+    fn batches_of_changing_size_go_through_every_epoch_and_a_restored_position_goes_on() {
+        let clock = RunClock::Epochs { num_epochs: 20.0 };
+        let schedule: ScheduleSpec = "cyclic(from = 2, to = 5, every = 3ep)".parse().unwrap();
+        let schedule = schedule.resolve(2.0, Scheduled::BatchSize, &clock).unwrap();
+        for sampling in [Sampling::WithoutReplacement, Sampling::WithReplacement] {
+            let plan = BatchPlan::scheduled(sampling, 20, &clock, &schedule);
+            let count = plan.num_batches().unwrap() as usize;
+            let sampler = || planned_sampler(sampling, 20, plan.clone(), 7).unwrap();
+            let batches = draw(&mut *sampler(), count);
+            let sizes: Vec<u64> = batches.iter().map(|batch| batch.len() as u64).collect();
+            assert!(sizes.contains(&2) && sizes.contains(&5), "{sizes:?}");
+            for from in [0, 1, 17, count / 2, count - 1] {
+                let mut restored = sampler();
+                restored.set_position(from as u64);
+                assert_eq!(draw(&mut *restored, count - from), batches[from..]);
+            }
+            if sampling == Sampling::WithoutReplacement {
+                for epoch in 0..20 {
+                    let numbers = (0..count as u64).filter(|&number| plan.place(number).epoch == epoch);
+                    let mut seen: Vec<u32> = numbers.flat_map(|number| batches[number as usize].clone()).collect();
+                    assert!(seen.len() > 15, "at most a batch less one is dropped: {seen:?}");
+                    seen.sort_unstable();
+                    assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
+                }
+            }
         }
     }
 

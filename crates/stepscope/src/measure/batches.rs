@@ -79,6 +79,13 @@ impl<'a, B> BatchSource<'a, B> {
         drawn
     }
 
+    /// The next batches have `batch_size` examples, where that is said.
+    pub(super) fn resize(&mut self, batch_size: Option<u64>) {
+        if let Some(size) = batch_size {
+            self.batch_size = usize::try_from(size).unwrap_or(usize::MAX).min(self.num_examples);
+        }
+    }
+
     /// The next batch of examples drawn one by one, which may be in it several times: gradients of such batches have the
     /// covariance of one example's over their number, without a factor for the finite set.
     pub fn draw_with_replacement(&mut self) -> Vec<u32> {

@@ -95,6 +95,7 @@ impl<N: BatchLoss<B>, B> Probe<N> for HalfRateGaugeProbe<'_, B> {
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
+        self.batches.resize(at.batch_size);
         let plain = at.values();
         let loss = self.examples.mean_loss(&plain)?;
         let num_examples = self.examples.num_examples() as u64;

@@ -139,6 +139,7 @@ impl<N: BatchLoss<B>, B> Probe<N> for OneStepProbe<'_, B> {
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
+        self.batches.resize(at.batch_size);
         let plain = at.values();
         let ways: Vec<Way> = (0..self.num_batches).map(|_| self.way(at, &plain)).collect::<Result<_, _>>()?;
         let num_examples = (self.num_batches * self.batches.batch_size()) as u64;

@@ -55,6 +55,8 @@ pub struct ProbePoint<'a, N> {
     pub step: Step,
     /// The learning rate of the coming step.
     pub learning_rate: f64,
+    /// Examples of the coming step's batch; the specification's batch size, where it is not given.
+    pub batch_size: Option<u64>,
     /// The rule of the coming step, and the velocity that it starts from.
     pub motion: Motion<'a>,
     /// What other probes measured at this step.
@@ -67,7 +69,16 @@ pub struct ProbePoint<'a, N> {
 impl<'a, N> ProbePoint<'a, N> {
     /// A point of plain SGD in evaluation mode, with nothing measured yet.
     pub fn new(network: &'a N, layout: &'a ParamLayout, step: Step, learning_rate: f64) -> Self {
-        Self { network, layout, step, learning_rate, motion: Motion::default(), shared: None, mode: Mode::Eval }
+        Self {
+            network,
+            layout,
+            step,
+            learning_rate,
+            batch_size: None,
+            motion: Motion::default(),
+            shared: None,
+            mode: Mode::Eval,
+        }
     }
 
     /// The same point of a network that is evaluated in `mode`.

@@ -5,6 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use stepscope_theory::{Sampling, Schedule, ScheduleShape, Sgd};
+use stepscope_types::schedule::{self, RunClock, ScheduleSpec, Scheduled};
 use stepscope_types::{BatchSize, Momentum};
 
 use super::csv_rows::cells;
@@ -30,6 +31,15 @@ pub enum SettingsPlan {
         shape: ScheduleShape,
         /// Length of the run.
         steps: u64,
+    },
+    /// A learning rate along a schedule in words, the same that a specification takes; momentum and noise factor as in `sgd`.
+    Scheduled {
+        /// Momentum and noise factor; its learning rate is the largest of the schedule.
+        sgd: Sgd,
+        /// The words.
+        spec: ScheduleSpec,
+        /// Their numbers.
+        schedule: schedule::Schedule,
     },
     /// Settings with the first step at which they hold, ascending, the first at step 0.
     Pieces(Vec<(u64, Sgd)>),
@@ -65,11 +75,30 @@ impl SettingsPlan {
         Ok(Self::Shaped { sgd, shape, steps })
     }
 
+    /// A learning rate along the words of [`ScheduleSpec`], which starts at that of `sgd`, over `steps`; `steps_per_epoch` is the length
+    /// of an epoch, where examples are counted.
+    ///
+    /// # Errors
+    /// [`SourceError::Literal`] for a text that is no schedule, one that does not fit, and a gauged one, which only a run can follow.
+    pub fn scheduled(text: &str, sgd: Sgd, steps: u64, steps_per_epoch: Option<f64>) -> Result<Self, SourceError> {
+        let refuse = |reason: String| SourceError::literal(text, "a schedule", reason);
+        let spec: ScheduleSpec =
+            text.parse().map_err(|error: schedule::ParseScheduleError| refuse(error.to_string()))?;
+        if spec.gauged().is_some() {
+            return Err(refuse("a gauged schedule follows what a run measures: predict wsd in its place".to_owned()));
+        }
+        let clock = RunClock::Steps { num_steps: steps, steps_per_epoch };
+        let schedule = spec.resolve(sgd.learning_rate, Scheduled::LearningRate, &clock);
+        let schedule = schedule.map_err(|error| refuse(error.to_string()))?;
+        let largest = schedule.bounds(steps as f64).1;
+        Ok(Self::Scheduled { sgd: sgd.with_learning_rate(largest), spec, schedule })
+    }
+
     /// The settings by which the run is judged: those of the largest effective learning rate.
     pub fn strongest(&self) -> Sgd {
         let stronger = |a: &Sgd, b: &Sgd| a.effective_learning_rate().total_cmp(&b.effective_learning_rate());
         match self {
-            Self::Constant(sgd) | Self::Shaped { sgd, .. } => *sgd,
+            Self::Constant(sgd) | Self::Shaped { sgd, .. } | Self::Scheduled { sgd, .. } => *sgd,
             Self::Pieces(pieces) => {
                 let standing = Sgd { learning_rate: 0.0, momentum: 0.0, noise_factor: 0.0 };
                 pieces.iter().map(|(_, sgd)| *sgd).max_by(stronger).unwrap_or(standing)
@@ -86,6 +115,7 @@ impl Schedule for SettingsPlan {
             Self::Shaped { sgd, shape, steps } => {
                 sgd.with_learning_rate(shape.learning_rate(step.min(steps.saturating_sub(1)), *steps))
             }
+            Self::Scheduled { sgd, schedule, .. } => sgd.with_learning_rate(schedule.at(step as f64)),
             Self::Pieces(pieces) => {
                 let behind = pieces.partition_point(|(from, _)| *from <= step);
                 pieces.get(behind.saturating_sub(1)).map_or(self.strongest(), |(_, sgd)| *sgd)
@@ -96,7 +126,7 @@ impl Schedule for SettingsPlan {
     fn constant(&self) -> Option<Sgd> {
         match self {
             Self::Constant(sgd) => Some(*sgd),
-            Self::Shaped { .. } | Self::Pieces(_) => None,
+            Self::Shaped { .. } | Self::Scheduled { .. } | Self::Pieces(_) => None,
         }
     }
 }
@@ -252,6 +282,22 @@ mod tests {
         ] {
             let message = read(text).unwrap_err().to_string();
             assert!(message.contains(words), "{text:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_schedule_in_words_is_that_of_a_run() {
+        let plan = SettingsPlan::scheduled("wsd(warmup = 1ep, shape = linear)", sgd(), 100, Some(10.0)).unwrap();
+        let rate = |step| plan.settings(step).learning_rate;
+        assert_eq!((rate(10), rate(80), rate(90), rate(100)), (0.5, 0.5, 0.25, 0.0));
+        assert_eq!((plan.strongest(), plan.constant()), (sgd(), None));
+        for (bad, words) in [
+            ("wsd(shape = round)", "expected one of 1-sqrt, linear, cosine"),
+            ("wsd(warmup = 99st)", "the cooldown takes 20 steps and there are 1"),
+            ("gauged", "predict wsd"),
+        ] {
+            let message = SettingsPlan::scheduled(bad, sgd(), 100, None).unwrap_err().to_string();
+            assert!(message.contains(words), "{message}");
         }
     }
 

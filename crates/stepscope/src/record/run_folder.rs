@@ -221,7 +221,7 @@ impl RunFolder {
         Ok(match serde_json::from_slice::<Record>(&whole[start..]) {
             Ok(Record::Event(event)) => match event.kind {
                 EventKind::RunEnded { reason } => Some(reason),
-                EventKind::RunStarted | EventKind::ReadingsLeftOut { .. } => None,
+                EventKind::RunStarted | EventKind::ReadingsLeftOut { .. } | EventKind::Decided { .. } => None,
             },
             _ => None,
         })

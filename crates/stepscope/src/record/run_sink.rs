@@ -62,7 +62,7 @@ impl RunSink {
             }
             Event::RunEnded { .. } => self.finish()?,
             Event::RunStarted { .. } | Event::RunResumed { .. } => self.flush()?,
-            Event::StepTaken { .. } | Event::Measured(_) | Event::ReadingsLeftOut { .. } => {
+            Event::StepTaken { .. } | Event::Measured(_) | Event::Decided { .. } | Event::ReadingsLeftOut { .. } => {
                 let is_due =
                     self.records.num_pending_bytes() > Self::MOST_PENDING || self.last_flush.elapsed() > Self::PATIENCE;
                 if is_due {

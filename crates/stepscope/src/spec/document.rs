@@ -153,6 +153,15 @@ impl<'a> Document<'a> {
         self.overrides.iter().rev().find(|(set, _, _)| path.keys().starts_with(set.keys()))
     }
 
+    /// Whether the value at `path` is a text.
+    pub(super) fn is_text(&self, path: &KeyPath) -> bool {
+        let Some((last, parents)) = path.keys().split_last() else { return false };
+        let table = parents
+            .iter()
+            .try_fold(&self.root, |table, key| table.get(key.as_str()).and_then(|value| value.get_ref().as_table()));
+        table.and_then(|table| table.get(last.as_str())).is_some_and(|value| value.get_ref().is_str())
+    }
+
     /// Byte ranges of a key and of its value in the text.
     fn find(&self, path: &KeyPath) -> Option<(Range<usize>, Range<usize>)> {
         find(&self.root, path)

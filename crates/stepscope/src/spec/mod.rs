@@ -101,14 +101,19 @@ fn deserialize(document: &Document<'_>, schema: &RunSchema) -> Result<RunSpec, S
     let root = toml::Spanned::new(0..0, DeValue::Table(document.root().clone()));
     let mut track = serde_path_to_error::Track::new();
     let deserializer = serde_path_to_error::Deserializer::new(ValueDeserializer::from(root), &mut track);
-    RunSpec::deserialize(deserializer).map_err(|_| {
+    RunSpec::deserialize(deserializer).map_err(|error| {
         // What the key expects and what it got say more than the deserializer, which speaks of `u64`.
         let path = track.path();
         let keys = path.iter().map_while(|segment| match segment {
             Segment::Map { key } => Some(key.clone()),
             _ => None,
         });
-        check::wrong_value(document, schema, &KeyPath::new(keys.collect()))
+        let path = KeyPath::new(keys.collect());
+        if schema.find(path.iter()).is_some_and(schema::Node::explains) && document.is_text(&path) {
+            let message = error.message().trim_end().to_owned();
+            return SpecError::Invalid { place: document.place(&path), key: path.to_string(), message };
+        }
+        check::wrong_value(document, schema, &path)
     })
 }
 

@@ -151,6 +151,11 @@ impl<'a> Node<'a> {
         self.type_name() == Some("string") || (self.definition["oneOf"].is_array() && !self.words().is_empty())
     }
 
+    /// Whether the type says better than its expectation what is wrong with a text.
+    pub(super) fn explains(self) -> bool {
+        self.definition["explains"] == true
+    }
+
     /// What the key is for.
     pub(super) fn description(self) -> &'a str {
         self.entry["description"].as_str().unwrap_or_default()

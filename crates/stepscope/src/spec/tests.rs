@@ -46,11 +46,29 @@ fn a_slip_in_a_table_or_a_key_is_refused_with_line_and_nearest() {
         ),
         (
             "unheard = {}\n",
-            "spec.toml:1: unheard: unknown key: expected one of name, data, model, train, optimizer, line_search, measure, average, checkpoint, seeds",
+            "spec.toml:1: unheard: unknown key: expected one of name, data, model, train, optimizer, schedule, line_search, measure, average, checkpoint, seeds",
         ),
     ] {
         assert_eq!(message(text, &[]), expected);
     }
+}
+
+#[test]
+fn a_schedule_that_is_none_is_refused_with_line_and_reason() {
+    for (line, expected) in [
+        (
+            "schedule.learning_rate = \"cosine(too = 1)\"",
+            "spec.toml:3: schedule.learning_rate: 'cosine(too = 1)' is no schedule: 'too' is no argument of it: expected some of to, from, warmup, warmup_from, length",
+        ),
+        (
+            "schedule.momentum = 0.9",
+            "spec.toml:3: schedule.momentum: got 0.9, expected a schedule such as \"cosine\", \"wsd(warmup = 5ep, cooldown = 0.2dur)\" or \"constant(length = 0.8dur) then linear\"",
+        ),
+    ] {
+        assert_eq!(message(&format!("\n\n{line}\n{MINIMAL}"), &[]), expected);
+    }
+    let spec = read(MINIMAL, &["schedule.batch_size=cyclic(to = 64, every = 2ep, shape = discrete)"]).unwrap();
+    assert_eq!(read(&to_toml(&spec), &[]), Ok(spec));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! for step in 0..steps:
 //!     checkpoint due at step:                               -> Checkpoint   (asked to stop: and no further)
 //!     for probe due at step:            measure            -> Measured ...
+//!     gauged learning rate:             decide             -> Decided
 //!     batch     = sampler.next_batch()
 //!     loss, g   = forward, backward                         (not finite, or far too high for too long: RunEnded(Diverged))
 //!     v         = momentum * v + g
@@ -27,6 +28,7 @@ use stepscope_types::{EventKind, EventRecord, LeftOut, Measurement, Record, Step
 use thiserror::Error;
 
 use crate::checkpoint::State;
+use crate::control::schedule::Decision;
 
 /// Something that happened in a training loop.
 #[derive(Debug, Clone)]
@@ -59,6 +61,17 @@ pub enum Event {
     },
     /// A probe measured something.
     Measured(Measurement),
+    /// A controller changed its mind about the learning rate.
+    Decided {
+        /// Updates applied.
+        step: Step,
+        /// Examples seen over training examples.
+        epoch: f64,
+        /// What was decided, and why.
+        decision: Decision,
+        /// Seconds since the run began.
+        timing: Timing,
+    },
     /// A budget did not allow all readings.
     ReadingsLeftOut {
         /// Updates applied.
@@ -133,6 +146,10 @@ impl Event {
         };
         match self {
             Self::RunStarted { timing, .. } => event(Step(0), 0.0, EventKind::RunStarted, timing),
+            Self::Decided { step, epoch, decision, timing } => {
+                let (verdict, because) = (decision.verdict, decision.reason.clone());
+                event(*step, *epoch, EventKind::Decided { verdict, because }, timing);
+            }
             Self::ReadingsLeftOut { step, epoch, budget, left_out, timing } => {
                 let (budget, left_out) = (*budget, left_out.clone());
                 event(*step, *epoch, EventKind::ReadingsLeftOut { budget, left_out }, timing);

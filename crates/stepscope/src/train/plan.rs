@@ -1,17 +1,28 @@
 //! A specification against its data: every duration in steps.
 
+use stepscope_types::schedule::{Gauged, RunClock, ScheduleError, ScheduleSpec, Scheduled};
+use stepscope_types::spec::LearningRateSpec;
 use stepscope_types::{RunSpec, TrainingDuration};
 use thiserror::Error;
 
 use super::schedule::Due;
+use crate::control::schedule::StepSchedule;
+use crate::data::BatchPlan;
 
 /// The lengths of a run in steps.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Plan {
-    /// Steps that one pass over the training set takes; a fraction when drawing with replacement.
+    /// Steps that one pass over the training set takes; a fraction when drawing with replacement. The mean over the run where the
+    /// batch size changes.
     pub steps_per_epoch: f64,
-    /// Examples a step.
-    pub batch_size: u64,
+    /// Examples of every step.
+    pub batches: BatchPlan,
+    /// The learning rate of every step, where it follows a schedule.
+    pub learning_rate: Option<StepSchedule>,
+    /// A schedule of the learning rate that is decided on along the run.
+    pub gauged: Option<Gauged>,
+    /// The momentum of every step, where it follows a schedule.
+    pub momentum: Option<StepSchedule>,
     /// Steps of the run.
     pub num_steps: u64,
     /// Steps between two readings of the probes.
@@ -31,14 +42,16 @@ pub struct Plan {
 }
 
 /// A specification that its data cannot serve.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Error)]
 pub enum PlanError {
     /// A batch would not fit.
     #[error(
-        "train.batch_size: a batch of {batch_size} is larger than the {num_examples} training examples: \
+        "{key}: a batch of {batch_size} is larger than the {num_examples} training examples: \
          use at most {num_examples}"
     )]
     BatchLargerThanData {
+        /// The key that asks for it.
+        key: &'static str,
         /// The batch size asked for.
         batch_size: u64,
         /// Training examples there are.
@@ -54,6 +67,16 @@ pub enum PlanError {
         /// Training examples there are.
         num_examples: u64,
     },
+    /// A schedule that does not fit the run.
+    #[error("{key}: \"{text}\": {source}")]
+    Schedule {
+        /// The key.
+        key: &'static str,
+        /// The schedule.
+        text: String,
+        /// What does not fit.
+        source: ScheduleError,
+    },
 }
 
 impl Plan {
@@ -63,27 +86,41 @@ impl Plan {
     /// whole number below.
     ///
     /// # Errors
-    /// [`PlanError`] where a batch or a probe's subset is larger than the training set.
+    /// [`PlanError`] where a batch or a probe's subset is larger than the training set, or a schedule does not fit.
     pub fn new(spec: &RunSpec, num_examples: u64) -> Result<Self, PlanError> {
         let batch_size = spec.train.batch_size.get();
         if batch_size > num_examples {
-            return Err(PlanError::BatchLargerThanData { batch_size, num_examples });
+            return Err(PlanError::BatchLargerThanData { key: "train.batch_size", batch_size, num_examples });
         }
         if spec.measure.enabled && spec.measure.examples > num_examples {
             return Err(PlanError::ProbeLargerThanData { asked: spec.measure.examples, num_examples });
         }
-        let steps_per_epoch = match spec.train.sampling {
-            stepscope_types::spec::Sampling::WithoutReplacement => (num_examples / batch_size) as f64,
-            stepscope_types::spec::Sampling::WithReplacement => num_examples as f64 / batch_size as f64,
-        };
+        let batches = batches(spec, num_examples)?;
+        let steps_per_epoch = batches.batches_per_epoch();
         let steps =
             |duration: TrainingDuration, run: Option<u64>| duration.steps(steps_per_epoch, run).unwrap_or(1).max(1);
-        let num_steps = steps(spec.train.duration, None);
+        let num_steps = batches.num_batches().unwrap_or_else(|| steps(spec.train.duration, None));
+        let clock = if batches.is_constant() { RunClock::steps(num_steps, steps_per_epoch) } else { own_clock(spec) };
+        let scheduled = |text: &Option<ScheduleSpec>, base: f64, of: Scheduled, key: &'static str| {
+            let schedule = text.as_ref().map(|text| resolve(text, base, of, &clock, key)).transpose()?;
+            Ok(schedule.map(|schedule| StepSchedule::new(schedule, clock, batches.clone())))
+        };
+        let base = match spec.optimizer.learning_rate {
+            LearningRateSpec::Fixed(learning_rate) => learning_rate.get(),
+            // A specification with a schedule of a measured learning rate is refused.
+            LearningRateSpec::Measured => 1.0,
+        };
+        let (rate, momentum) = (&spec.schedule.learning_rate, &spec.schedule.momentum);
+        let learning_rate = scheduled(rate, base, Scheduled::LearningRate, "schedule.learning_rate")?;
+        let momentum = scheduled(momentum, spec.optimizer.momentum.get(), Scheduled::Momentum, "schedule.momentum")?;
         let within = |duration| steps(duration, Some(num_steps));
         let average_start = within(spec.average.start).min(num_steps);
         Ok(Self {
             steps_per_epoch,
-            batch_size,
+            batches,
+            learning_rate,
+            gauged: rate.as_ref().and_then(|schedule| schedule.gauged().copied()),
+            momentum,
             num_steps,
             measure_every: within(spec.measure.every),
             line_search_every: within(spec.line_search.every),
@@ -95,13 +132,64 @@ impl Plan {
         })
     }
 
+    /// A length in steps, at least 1.
+    pub fn steps(&self, duration: TrainingDuration) -> u64 {
+        duration.steps(self.steps_per_epoch, Some(self.num_steps)).unwrap_or(1).max(1)
+    }
+
     /// Whether the probes of the specification measure at `step`.
     pub fn measures_at(&self, step: u64) -> bool {
         Due::Every(self.measure_every).at(step, self.num_steps)
     }
 
+    /// Examples a step, over the whole run.
+    pub fn mean_batch_size(&self) -> f64 {
+        self.batches.mean_size(self.num_steps)
+    }
+
+    /// Batch size and momentum of update `step`, where they follow schedules.
+    pub fn scheduled_at(&self, step: u64) -> (Option<f64>, Option<f64>) {
+        let batch_size = (!self.batches.is_constant()).then(|| self.batches.size(step) as f64);
+        (batch_size, self.momentum.as_ref().map(|momentum| momentum.at(step)))
+    }
+
     /// Passes over the training set after `step` steps.
     pub fn epoch(&self, step: u64) -> f64 {
-        step as f64 / self.steps_per_epoch
+        self.batches.epoch(step)
     }
+}
+
+/// What the run is counted in where its batch size changes.
+fn own_clock(spec: &RunSpec) -> RunClock {
+    match spec.train.duration {
+        TrainingDuration::Steps(num_steps) => RunClock::Steps { num_steps, steps_per_epoch: None },
+        // A run that is a fraction of itself is refused.
+        TrainingDuration::Epochs(num_epochs) | TrainingDuration::Fraction(num_epochs) => {
+            RunClock::Epochs { num_epochs }
+        }
+    }
+}
+
+fn batches(spec: &RunSpec, num_examples: u64) -> Result<BatchPlan, PlanError> {
+    let (size, sampling) = (spec.train.batch_size, spec.train.sampling);
+    let Some(text) = &spec.schedule.batch_size else {
+        return Ok(BatchPlan::constant(sampling, num_examples, size));
+    };
+    let (key, clock) = ("schedule.batch_size", own_clock(spec));
+    let schedule = resolve(text, size.get() as f64, Scheduled::BatchSize, &clock, key)?;
+    let batch_size = schedule.bounds(clock.end()).1.round() as u64;
+    if batch_size > num_examples {
+        return Err(PlanError::BatchLargerThanData { key, batch_size, num_examples });
+    }
+    Ok(BatchPlan::scheduled(sampling, num_examples, &clock, &schedule))
+}
+
+fn resolve(
+    text: &ScheduleSpec,
+    base: f64,
+    of: Scheduled,
+    clock: &RunClock,
+    key: &'static str,
+) -> Result<crate::control::schedule::Schedule, PlanError> {
+    text.resolve(base, of, clock).map_err(|source| PlanError::Schedule { key, text: text.to_string(), source })
 }

@@ -2,18 +2,20 @@
 
 use stepscope_spectral::random::RandomStream;
 use stepscope_theory::Sampling;
-use stepscope_types::RunSpec;
+use stepscope_types::schedule::Shape;
 use stepscope_types::spec::{self, Instrument};
+use stepscope_types::{RunSpec, TrainingDuration};
 
 use super::plan::Plan;
 use super::run_loop::ScheduledProbe;
 use super::schedule::Due;
 use crate::backend::Backend;
+use crate::control::schedule::cooldown;
 use crate::data::{Dataset, SamplingError, Split, probe_subset};
 use crate::measure::{
-    BatchSharpnessProbe, BatchSource, BreakEvenMeter, CriticalSharpnessProbe, DistanceProbe, FixedBatchesProbe,
-    GradientCovarianceProbe, HalfRateGaugeProbe, HessianSpectrumProbe, LossProbe, NoiseProbe, Objective, OneStepProbe,
-    Probe, SharpnessProbe,
+    BatchSharpnessProbe, BatchSource, BreakEvenMeter, ChordPlan, CriticalSharpnessProbe, DistanceProbe,
+    FixedBatchesProbe, GradientCovarianceProbe, HalfRateGaugeProbe, HessianSpectrumProbe, LossProbe, NoiseProbe,
+    Objective, OneStepProbe, Probe, SharpnessProbe, TwoPointProbe,
 };
 use crate::models::Network;
 
@@ -24,7 +26,11 @@ pub(super) struct RunProbes<'d, N> {
 
 impl<'d, N: Network> RunProbes<'d, N> {
     pub(super) fn new(spec: &'d RunSpec, dataset: &'d Dataset, backend: &Backend) -> Result<Self, SamplingError> {
-        let instruments = spec.measure.chosen_instruments();
+        let mut instruments = spec.measure.chosen_instruments();
+        let is_gauged = spec.schedule.learning_rate.as_ref().is_some_and(|schedule| schedule.gauged().is_some());
+        if is_gauged && !instruments.contains(&Instrument::TwoPoint) {
+            instruments.push(Instrument::TwoPoint);
+        }
         let bench = Bench { spec, dataset, backend };
         let mut probes = Vec::new();
         for &instrument in &instruments {
@@ -42,21 +48,35 @@ impl<'d, N: Network> RunProbes<'d, N> {
 
     /// The probes with the steps at which they measure.
     pub(super) fn scheduled(&mut self, plan: &Plan) -> Vec<ScheduledProbe<'_, N>> {
-        let scheduled = self.probes.iter_mut().map(|(instrument, probe)| ScheduledProbe {
-            probe: probe.as_mut(),
-            due: due(*instrument, plan.measure_every),
-        });
+        let scheduled = self
+            .probes
+            .iter_mut()
+            .map(|(instrument, probe)| ScheduledProbe { probe: probe.as_mut(), due: due(*instrument, plan) });
         scheduled.collect()
     }
 }
 
 /// When an instrument reads: cheap ones between the others as well, dear ones seldom.
-fn due(instrument: Instrument, every: u64) -> Due {
+fn due(instrument: Instrument, plan: &Plan) -> Due {
+    let every = plan.measure_every;
     match instrument {
+        Instrument::TwoPoint => two_point_due(plan),
         Instrument::CriticalSharpness | Instrument::Distance => Due::Every((every / 5).max(1)),
         Instrument::HessianSpectrum => Due::Every(every.saturating_mul(4)),
         _ => Due::Every(every),
     }
+}
+
+/// The multipliers of the cooldown that the specification plans, or of one over the last fifth of the run.
+fn planned_cooldown(spec: &RunSpec, plan: &Plan) -> Vec<f64> {
+    let planned = spec.schedule.learning_rate.as_ref().and_then(|schedule| schedule.cooldown());
+    let length = planned.map_or(TrainingDuration::Fraction(0.2), |(length, _)| length);
+    cooldown(plan.steps(length), planned.map_or(Shape::OneMinusSqrt, |(_, shape)| shape))
+}
+
+fn two_point_due(plan: &Plan) -> Due {
+    let chords = ChordPlan::of_steps(plan.num_steps);
+    Due::Chords { every: chords.every, lags: chords.lags }
 }
 
 /// What probes are made from.
@@ -119,6 +139,7 @@ impl<'d> Bench<'d, '_> {
                 measure.tolerance,
                 self.random("hessian spectrum"),
             )),
+            Instrument::TwoPoint => Box::new(self.two_point()?),
             Instrument::Distance => Box::new(DistanceProbe::new(self.spec.seeds.probe_seed())),
         };
         Ok(Some(probe))
@@ -140,7 +161,7 @@ impl<'d> Bench<'d, '_> {
         else {
             return u64::MAX;
         };
-        let examples = plan.num_steps as f64 * plan.batch_size as f64 * budget.share() * SHARPNESS_SHARE;
+        let examples = plan.num_steps as f64 * plan.mean_batch_size() * budget.share() * SHARPNESS_SHARE;
         ((examples / TEN_READINGS) as u64).max(LEAST_SHARPNESS_EXAMPLES)
     }
 
@@ -150,6 +171,15 @@ impl<'d> Bench<'d, '_> {
         let probe = NoiseProbe::new(batches, measure.noise_batches as usize);
         // The plan has refused a batch larger than the training set, the only one without a factor.
         probe.with_tests(self.sampling().noise_factor(self.spec.train.batch_size).unwrap_or(0.0))
+    }
+
+    fn two_point(&self) -> Result<TwoPointProbe<'d>, SamplingError> {
+        // A plan that does not fit has been refused before.
+        let plan = Plan::new(self.spec, self.num_train() as u64).ok();
+        let num_steps = plan.as_ref().map_or(1, |plan| plan.num_steps);
+        let cooldown = plan.map_or_else(Vec::new, |plan| planned_cooldown(self.spec, &plan));
+        let (batches, examples) = (self.batches("two-point curve"), self.subset(u64::MAX)?);
+        Ok(TwoPointProbe::new(batches, self.spec.train.sampling, examples, ChordPlan::of_steps(num_steps), cooldown))
     }
 
     fn num_train(&self) -> usize {

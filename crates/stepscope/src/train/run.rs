@@ -15,8 +15,9 @@ use super::probes::RunProbes;
 use super::run_loop::{Outcome, ResumeFrom, ScheduledProbe, TrainError, TrainingLoop};
 use crate::backend::{BURN_VERSION, Backend};
 use crate::checkpoint::{Checkpoint, CheckpointError, Retention, WeightsError, load_weights};
+use crate::control::schedule::{GaugedLearningRate, GaugedSteps};
 use crate::control::{LearningRateSource, Sgd};
-use crate::data::{DataError, Dataset, Loader, SamplingError, WithReplacement, probe_subset, sampler};
+use crate::data::{DataError, Dataset, Loader, SamplingError, WithReplacement, planned_sampler, probe_subset};
 use crate::measure::Objective;
 use crate::models::{InMode, Model, ModelError, ParamLayout, describe};
 
@@ -187,18 +188,17 @@ impl<'a> Run<'a> {
             dataset,
             device: backend.tracked(),
             dtype,
-            plan,
             loader: Loader::new(
                 &dataset.train,
                 dataset.shape,
-                sampler(spec.train.sampling, num_train, batch_size, seeds.data_seed())?,
+                planned_sampler(spec.train.sampling, num_train, plan.batches.clone(), seeds.data_seed())?,
                 dataset.augmentation(&spec.data, seeds.data_seed())?,
-                plan.steps_per_epoch,
+                plan.batches.clone(),
             ),
             // Apart from the training stream, so that measuring the learning rate does not change the order of the examples.
             line_sampler: Box::new(WithReplacement::new(num_train, batch_size, seeds.probe_seed())?),
-            optimizer: Sgd::new(spec.optimizer.momentum),
-            learning_rate: LearningRateSource::new(spec, plan.line_search_every),
+            optimizer: optimizer(spec),
+            learning_rate: learning_rate(spec, &plan),
             probes,
             measured_mode,
             budget: spec.measure.chosen_budget(),
@@ -206,7 +206,25 @@ impl<'a> Run<'a> {
             average_examples,
             resume,
             interrupt,
+            plan,
         };
         Ok(training_loop.run(network, sink)?)
+    }
+}
+
+/// The optimizer of a specification, at rest.
+pub(super) fn optimizer(spec: &RunSpec) -> Sgd {
+    let sgd = Sgd::new(spec.optimizer.momentum);
+    if spec.schedule.momentum.is_some() { sgd.with_changing_momentum() } else { sgd }
+}
+
+/// Where the learning rate of a specification comes from, at its start.
+pub(super) fn learning_rate(spec: &RunSpec, plan: &Plan) -> LearningRateSource {
+    match (&plan.gauged, &plan.learning_rate) {
+        (Some(gauged), Some(kept)) => {
+            let steps = GaugedSteps::new(gauged, plan.num_steps, |length| plan.steps(length));
+            LearningRateSource::gauged(GaugedLearningRate::new(kept.clone(), steps))
+        }
+        (_, schedule) => LearningRateSource::new(spec, plan.line_search_every).scheduled(schedule.clone()),
     }
 }

@@ -19,6 +19,7 @@ use super::measured_mode::MeasuredMode;
 use super::plan::Plan;
 use super::schedule::Due;
 use crate::checkpoint::{NETWORK, State, StateError};
+use crate::control::schedule::ScheduleRecorder;
 use crate::control::{LearningRateSource, Line, Sgd};
 use crate::data::{Batch, Dataset, Loader, Sampler};
 use crate::measure::objective::{mean_loss, scalar};
@@ -118,6 +119,7 @@ pub enum TrainError {
 struct Progress {
     step: Step,
     last_learning_rate: Option<f64>,
+    schedules: ScheduleRecorder,
     watch: DivergenceWatch,
     averages: Option<Averages>,
     budget: Budget,
@@ -132,10 +134,10 @@ impl<N: Network> TrainingLoop<'_, N> {
     /// interrupted. Divergence is an outcome, not an error.
     pub fn run(mut self, network: N, sink: &mut dyn Sink) -> Result<Outcome<N>, TrainError> {
         let layout = ParamLayout::of(&network);
-        let num_steps = self.plan.num_steps;
         let (mut network, mut now) = self.begin(network, &layout, sink)?;
         let mut stop = None;
-        while now.step.0 < num_steps && stop.is_none() {
+        // A gauged learning rate may bring the end nearer.
+        while now.step.0 < self.plan.num_steps && stop.is_none() {
             self.save_due(&now, &network, &layout, sink)?;
             self.measure_due(&mut now, &network, &layout, sink)?;
             (network, stop) = self.advance(network, &mut now, sink)?;
@@ -164,11 +166,13 @@ impl<N: Network> TrainingLoop<'_, N> {
         let mut now = Progress {
             step: Step(0),
             last_learning_rate: None,
+            schedules: ScheduleRecorder::default(),
             watch: DivergenceWatch::new(),
             averages: self.average_examples.take().map(|examples| Averages::new(&self.plan, examples)),
-            budget: Budget::new(self.budget, self.plan.num_steps, Cost::gradients(self.plan.batch_size as usize)),
+            budget: Budget::new(self.budget, self.plan.num_steps, Cost::gradients(1) * self.plan.mean_batch_size()),
             clock: Clock { started: Instant::now(), earlier_seconds: 0.0 },
         };
+        self.follow_schedules(now.step);
         let num_steps = self.plan.num_steps;
         let Some(from) = self.resume.take() else {
             sink.receive(&Event::RunStarted { num_steps, timing: now.clock.now(None) })?;
@@ -177,6 +181,8 @@ impl<N: Network> TrainingLoop<'_, N> {
         let network = from.state.network(NETWORK, network)?;
         self.load(&from.state, &mut now, layout)?;
         now.step = from.step;
+        self.plan.num_steps = self.learning_rate.end().unwrap_or(self.plan.num_steps);
+        self.follow_schedules(now.step);
         now.clock.earlier_seconds = from.wall_seconds;
         sink.receive(&Event::RunResumed { step: now.step, num_steps, timing: now.clock.now(None) })?;
         Ok((network, now))
@@ -216,9 +222,15 @@ impl<N: Network> TrainingLoop<'_, N> {
         let network = pass.statistics().absorb_into(self.optimizer.step(network, learning_rate));
         let changed = now.last_learning_rate.replace(learning_rate) != Some(learning_rate);
         // The last one too, so that a curve has both ends.
-        let changed = changed || step.0 + 1 == self.plan.num_steps;
+        let is_last = step.0 + 1 == self.plan.num_steps;
+        let changed = changed || is_last;
+        let (batch_size, momentum) = self.plan.scheduled_at(step.0);
+        for measured in now.schedules.changes(batch_size, momentum, is_last) {
+            sink.receive(&Event::Measured(self.measurement(step, measured, now.clock.now(None))))?;
+        }
         sink.receive(&self.step_taken(step, &batch, batch_loss, changed.then_some(learning_rate), &now.clock))?;
         now.step = Step(step.0 + 1);
+        self.follow_schedules(now.step);
         if let Some(averages) = &mut now.averages {
             averages.update(now.step.0, &network);
         }
@@ -246,6 +258,13 @@ impl<N: Network> TrainingLoop<'_, N> {
         if is_interrupted { Err(TrainError::Interrupted { step }) } else { Ok(()) }
     }
 
+    /// The momentum of the coming step, where it follows a schedule: from here on measurements see it as well.
+    fn follow_schedules(&mut self, step: Step) {
+        if let Some(momentum) = &self.plan.momentum {
+            self.optimizer.set_momentum(momentum.at(step.0));
+        }
+    }
+
     fn save(&self, now: &Progress, network: &N, layout: &ParamLayout) -> State {
         let mut state = State::default();
         state.put_network(NETWORK, network);
@@ -262,6 +281,7 @@ impl<N: Network> TrainingLoop<'_, N> {
             state.nest_weights("averages", averages, layout);
         }
         state.put("last_learning_rate", &now.last_learning_rate);
+        state.nest("schedules", &now.schedules);
         state
     }
 
@@ -279,9 +299,11 @@ impl<N: Network> TrainingLoop<'_, N> {
             state.restore_weights("averages", averages, layout)?;
         }
         now.last_learning_rate = state.get("last_learning_rate")?;
+        state.restore("schedules", &mut now.schedules)?;
         Ok(())
     }
 
+    /// Measures what is due, and lets the learning rate decide on it.
     fn measure_due(
         &mut self,
         now: &mut Progress,
@@ -289,6 +311,22 @@ impl<N: Network> TrainingLoop<'_, N> {
         layout: &ParamLayout,
         sink: &mut dyn Sink,
     ) -> Result<(), TrainError> {
+        let (step, measured) = (now.step, self.take_readings(now, network, layout, sink)?);
+        if let Some(decision) = self.learning_rate.decide(step, &measured) {
+            let (epoch, timing) = (self.plan.epoch(step.0), now.clock.now(None));
+            sink.receive(&Event::Decided { step, epoch, decision, timing })?;
+        }
+        self.plan.num_steps = self.learning_rate.end().unwrap_or(self.plan.num_steps);
+        Ok(())
+    }
+
+    fn take_readings(
+        &mut self,
+        now: &mut Progress,
+        network: &N,
+        layout: &ParamLayout,
+        sink: &mut dyn Sink,
+    ) -> Result<Vec<Measured>, TrainError> {
         let (step, shared, motion) = (now.step, SharedReadings::default(), self.optimizer.motion());
         let learning_rate = self.learning_rate.current();
         let due: Vec<usize> =
@@ -299,24 +337,28 @@ impl<N: Network> TrainingLoop<'_, N> {
         };
         let costs: Vec<(&str, Cost, f64)> = due.iter().map(wanted).collect();
         let admitted = now.budget.admit(step.0, &costs);
+        let mut all = Vec::new();
         if !admitted.contains(&true) {
-            return Ok(());
+            return Ok(all);
         }
         let (view, cost) = self.measured_mode.view(network);
         now.budget.charge_preparation(cost);
         let mode = self.measured_mode.mode();
-        let point = ProbePoint { network: &view, layout, step, learning_rate, motion, shared: Some(&shared), mode };
+        let batch_size = Some(self.plan.batches.size(step.0));
+        let point =
+            ProbePoint { network: &view, layout, step, learning_rate, batch_size, motion, shared: Some(&shared), mode };
         for (index, _) in due.into_iter().zip(admitted).filter(|(_, admitted)| *admitted) {
             let probe = &mut self.probes[index].probe;
             let started = Instant::now();
             let measured = probe.measure(&point).map_err(|source| TrainError::Probe { step, source })?;
             now.budget.charge(probe.name(), probe.cost());
             let cost = started.elapsed().as_secs_f64() / measured.len().max(1) as f64;
+            all.extend(measured.iter().cloned());
             for measured in measured {
                 sink.receive(&Event::Measured(self.measurement(step, measured, now.clock.now(Some(cost)))))?;
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     fn step_taken(

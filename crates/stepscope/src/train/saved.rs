@@ -6,9 +6,8 @@ use stepscope_types::spec::Instrument;
 use stepscope_types::{Measurement, Step, Timing};
 
 use super::probes::RunProbes;
-use super::run::{Run, RunError};
+use super::run::{Run, RunError, learning_rate, optimizer};
 use super::run_loop::TrainError;
-use crate::control::{LearningRateSource, Sgd};
 use crate::measure::{ProbePoint, SharedReadings};
 use crate::models::ParamLayout;
 
@@ -23,19 +22,23 @@ impl Run<'_> {
     /// [`RunError::Train`] where a probe cannot measure, or the checkpoint holds no state of the optimizer.
     pub fn measure(&self) -> Result<Vec<(Instrument, Vec<Measurement>)>, RunError> {
         let layout = ParamLayout::of(&self.network);
-        let mut optimizer = Sgd::new(self.spec.optimizer.momentum);
-        let mut source = LearningRateSource::new(self.spec, self.plan.line_search_every);
+        let mut optimizer = optimizer(self.spec);
+        let mut source = learning_rate(self.spec, &self.plan);
         let mut step = Step(0);
         if let Some(from) = &self.resume {
             step = from.step;
             from.state.restore_weights("optimizer", &mut optimizer, &layout).map_err(TrainError::from)?;
             from.state.restore("learning_rate", &mut source).map_err(TrainError::from)?;
         }
+        if let Some(momentum) = &self.plan.momentum {
+            optimizer.set_momentum(momentum.at(step.0));
+        }
         let (shared, mut probes) = (SharedReadings::default(), RunProbes::new(self.spec, self.dataset, &self.backend)?);
         let mode = self.measured_mode()?;
         let (view, _) = mode.view(&self.network);
         let at = ProbePoint {
             motion: optimizer.motion(),
+            batch_size: Some(self.plan.batches.size(step.0)),
             shared: Some(&shared),
             mode: mode.mode(),
             ..ProbePoint::new(&view, &layout, step, source.current())

@@ -7,6 +7,7 @@ use stepscope::predict::{
 };
 use stepscope::theory::{Closure, KernelData, PowerLaw, Problem, Sampling, Schedule, Sgd};
 use stepscope::types::BatchSize;
+use stepscope::types::schedule::ScheduleSpec;
 use stepscope_report::number::{count, significant};
 
 use crate::args::{PredictArguments, PredictFormat};
@@ -86,6 +87,7 @@ impl Question {
                 "learning rate up to {} (warm-up {}, anneal {} of the run)",
                 sgd.learning_rate, shape.warmup_fraction, shape.anneal_fraction
             ),
+            SettingsPlan::Scheduled { spec, .. } => format!("learning rate up to {}, {spec}", sgd.learning_rate),
             SettingsPlan::Pieces(pieces) => {
                 format!("learning rate up to {} ({} settings listed)", sgd.learning_rate, count(pieces.len() as u64))
             }
@@ -136,12 +138,21 @@ fn noise_factor(sampling: Sampling, batch: u64) -> Result<f64, Failure> {
     sampling.noise_factor(batch).map_err(|error| Failure::bad_input(anyhow::Error::new(error).context("--batch-size")))
 }
 
-/// The schedule of a flag: a shape where it has an `=` or is named, else a file.
+/// The schedule of a flag: words that a specification takes too, a shape where it has an `=`, else a file.
 fn plan(arguments: &PredictArguments, sgd: Sgd, sampling: Sampling, steps: u64) -> Result<SettingsPlan, Failure> {
     let read = |error: SourceError| Failure::bad_input(anyhow::Error::new(error).context("--schedule"));
     match arguments.schedule.as_deref() {
         None => Ok(SettingsPlan::Constant(sgd)),
-        Some(text) if text.contains('=') || text == "constant" => SettingsPlan::parse(text, sgd, steps).map_err(read),
+        Some(text) if text.trim() == "constant" => Ok(SettingsPlan::Constant(sgd)),
+        Some(text) if ScheduleSpec::is_meant_by(text) => {
+            let epoch = match (sampling, arguments.batch_size) {
+                (Sampling::Finite { num_examples }, Some(batch)) => Some(num_examples as f64 / batch as f64),
+                (Sampling::Finite { .. }, None) => Some(1.0),
+                (Sampling::Stream, _) => None,
+            };
+            SettingsPlan::scheduled(text, sgd, steps, epoch).map_err(read)
+        }
+        Some(text) if text.contains('=') => SettingsPlan::parse(text, sgd, steps).map_err(read),
         Some(path) => read_settings(path.as_ref(), sgd, sampling).map_err(read),
     }
 }
