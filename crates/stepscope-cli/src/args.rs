@@ -4,6 +4,7 @@ mod export;
 mod measure;
 mod predict;
 mod sweep;
+mod translate;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -16,6 +17,9 @@ pub(crate) use measure::{Direction, MeasureArguments};
 pub(crate) use sweep::{Limits, Memory, RunShardArguments, StatusArguments, SweepArguments};
 
 pub(crate) use predict::{Free, NamedAverage, PredictArguments, PredictFormat};
+pub(crate) use translate::{
+    AverageArguments, EquivalenceArguments, NoiseArguments, ScheduleArguments, TranslateCommand,
+};
 
 /// Measures, predicts and controls what the step does in mini-batch SGD: learning rate, batch size, momentum, averaging.
 #[derive(Debug, Parser)]
@@ -48,6 +52,11 @@ pub(crate) enum Command {
     Status(StatusArguments),
     /// Predict the loss curve of mini-batch SGD before it is run, from a curvature spectrum
     Predict(Box<PredictArguments>),
+    /// Say which schedule an average of the weights equals, which batch size a learning rate, and back
+    Translate {
+        #[command(subcommand)]
+        command: TranslateCommand,
+    },
     /// Write one self-contained page about one or more runs
     Report(ReportArguments),
     /// Show the page of runs live while they train, in a browser or in the terminal

@@ -102,7 +102,7 @@ mod tests {
         let words = about_control(&Run::from_records(synthetic::manifest("run", 0.1), records)).unwrap();
         assert!(words.contains("over 100 steps ended at 0.7") && words.contains("evaluate an average"), "{words}");
         assert!(
-            words.contains("0.25 nat from the two-point curve [0.23, 0.27]; 0.21 nat from gradient noise"),
+            words.contains("0.250 nat from the two-point curve [0.230, 0.270]; 0.210 nat from gradient noise"),
             "{words}"
         );
         assert_eq!(about_control(&Run::from_records(synthetic::manifest("run", 0.1), Vec::new())), None);

@@ -79,7 +79,7 @@ fn drops_and_chord_gauges_are_means_of_what_losses_one_by_one_say() {
     let plan = ChordPlan { every: 5, lags: vec![1, 3, 10] };
     let mut probe = walk.probe(plan.clone());
     let mut last = Vec::new();
-    for step in 0..=60 {
+    for step in 0..=60_usize {
         let is_due = step.is_multiple_of(5)
             || plan.lags.iter().any(|&lag| step >= lag as usize && (step - lag as usize).is_multiple_of(5));
         if is_due {

@@ -140,7 +140,7 @@ fn positive_count(text: &str) -> Result<u64, String> {
     found.ok_or_else(|| "expected a whole number from 1 to 1e15".to_owned())
 }
 
-fn average(text: &str) -> Result<NamedAverage, String> {
+pub(super) fn average(text: &str) -> Result<NamedAverage, String> {
     let form = "expected ema:DECAY, tail:FIRST-STEP, window:STEPS, two-point:GAP or power:EXPONENT";
     let (kind, value) = text.trim().split_once(':').ok_or(form)?;
     let average = match kind {

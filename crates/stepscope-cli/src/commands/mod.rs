@@ -11,6 +11,7 @@ mod spec;
 mod status;
 mod sweep;
 mod train;
+mod translate;
 mod watch;
 mod weights;
 
@@ -37,6 +38,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::RunShard(arguments) => run_shard::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Translate { command } => translate::run(&command),
         Command::Report(arguments) => report::run(&arguments),
         Command::Watch(arguments) => watch::run(arguments),
         Command::Export(arguments) => export::run(&arguments),

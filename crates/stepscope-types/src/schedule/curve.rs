@@ -122,7 +122,9 @@ impl Curve {
 
     /// The smallest and largest value on [0, end]; for a function, of its ends.
     fn bounds(&self, end: f64) -> (f64, f64) {
-        let ends = [self.at(0.0), self.at(end)];
+        // A step that would be taken at the end itself is never reached.
+        let is_staircase = matches!(self, Self::Decay { staircase: true, .. });
+        let ends = [self.at(0.0), self.at(if is_staircase { end * (1.0 - 1e-12) } else { end })];
         let of = |values: &mut dyn Iterator<Item = f64>| {
             let all = values.chain(ends);
             all.fold((f64::INFINITY, f64::NEG_INFINITY), |a, b| (a.0.min(b), a.1.max(b)))

@@ -89,6 +89,7 @@ impl Instrument {
             Self::FixedBatches => "fixed-batches",
             Self::OneStep => "one-step",
             Self::HalfRateGauge => "half-rate-gauge",
+            Self::TwoPoint => "two-point",
             Self::HessianSpectrum => "hessian-spectrum",
         }
     }
