@@ -21,7 +21,7 @@ use stepscope_types::{EventKind, Measurement, Mode, Record, Step, Uncertainty};
 /// Two runs of unlike specifications, the second without an end.
 fn write(table: &mut dyn TableSink) -> Vec<(&'static str, Vec<Record>)> {
     let mut second = manifest("b");
-    second.spec.optimizer.learning_rate = LearningRateSpec::Measured;
+    second.spec.optimizer.learning_rate = Some(LearningRateSpec::Measured);
     second.spec.model.hidden = Some(vec![8, 4]);
     let runs = [("runs/a", manifest("a"), run(40)), ("runs/b", second, run(30)[..50].to_vec())];
     for (name, manifest, records) in &runs {

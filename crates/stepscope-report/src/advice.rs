@@ -375,7 +375,7 @@ fn forecast_quality(runs: &[Run]) -> Option<String> {
 /// The references of what the records show was used.
 fn references(runs: &[Run]) -> Vec<String> {
     let recorded = |prefix: &str| runs.iter().any(|run| run.names().any(|name| name.starts_with(prefix)));
-    let measured = |run: &Run| run.manifest().spec.optimizer.learning_rate == LearningRateSpec::Measured;
+    let measured = |run: &Run| run.manifest().spec.optimizer.learning_rate == Some(LearningRateSpec::Measured);
     let used = [
         (
             recorded(quantity::HESSIAN_TOP_EIGENVALUE.name),

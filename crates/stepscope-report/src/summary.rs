@@ -89,8 +89,8 @@ impl RunSummary {
         };
         let largest = run.series(quantity::EFFECTIVE_SHARPNESS.name).values().map(|(_, value)| value).reduce(f64::max);
         let fixed = match spec.optimizer.learning_rate {
-            LearningRateSpec::Fixed(learning_rate) => Some(learning_rate.get()),
-            LearningRateSpec::Measured => None,
+            Some(LearningRateSpec::Fixed(learning_rate)) => Some(learning_rate.get()),
+            _ => None,
         };
         Self {
             name: run.name().to_owned(),

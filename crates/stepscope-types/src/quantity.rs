@@ -44,6 +44,18 @@ quantities! {
         "Momentum of the update, where it follows a schedule.";
     LINE_MINIMUM = "control/line_minimum", "learning-rate", "Minimum of the loss along the step",
         "Vertex of the parabola through the loss of held-out batches along the step, as a learning rate.";
+    LINE_SLOPE = "control/line_slope", "nat", "Slope of the loss along the step",
+        "Slope at its start of the mean loss of many batches along the unit direction of the step.";
+    LINE_CURVATURE = "control/line_curvature", "1/learning-rate", "Curvature of the loss along the step",
+        "Curvature of the mean loss of many batches along the unit direction of the step.";
+    REFUSALS = "control/refusals", "1", "Refused measurements",
+        "Measurements of the step so far that were refused, so that the last step served on.";
+    UPDATES = "control/updates", "1", "Updates",
+        "Updates of the weights in the whole run: fewer than mini-batches where several make an update.";
+    FORWARD_PASSES = "control/forward_passes", "1", "Forward passes",
+        "Forward passes over a mini-batch that the optimizer took in the whole run, those of gradients among them.";
+    BACKWARD_PASSES = "control/backward_passes", "1", "Backward passes",
+        "Backward passes over a mini-batch that the optimizer took in the whole run.";
     GRADIENT_NORM = "train/gradient_norm", "nat", "Gradient norm",
         "Euclidean norm of the gradient of the loss over the probe examples.";
     HESSIAN_TOP_EIGENVALUE = "curvature/hessian_top_eigenvalue", "1/learning-rate", "Sharpness",

@@ -9,7 +9,7 @@ use std::time::Instant;
 use burn::Tensor;
 use burn::tensor::TensorData;
 use stepscope::backend::Backend;
-use stepscope::control::Sgd;
+use stepscope::control::{Direction, HeavyBall};
 use stepscope::data::Batch;
 use stepscope::measure::objective::mean_loss;
 use stepscope::measure::{Curvature, CurvatureOperator, Objective};
@@ -47,7 +47,7 @@ fn bench(name: &str, spec: &ModelSpec, shape: [usize; 3], rounds: usize) {
     random.fill_normal(&mut v);
     let mut product = v.clone();
     let ten = Lanczos::new(LanczosConfig { max_products: 10, tolerance: 0.0, ..LanczosConfig::default() });
-    let mut optimizer = Sgd::new(Momentum::new(0.0).unwrap());
+    let mut optimizer = HeavyBall::new(Momentum::new(0.0).unwrap());
 
     let names = ["training step", "gradient", "exact Hessian product", "Gauss-Newton product", "ten Lanczos products"];
     let mut times = vec![Vec::new(); names.len()];
@@ -75,11 +75,12 @@ fn bench(name: &str, spec: &ModelSpec, shape: [usize; 3], rounds: usize) {
     }
 }
 
-fn training_step(network: Model, batch: &Batch, optimizer: &mut Sgd) -> Model {
+fn training_step(network: Model, batch: &Batch, optimizer: &mut HeavyBall) -> Model {
     let loss = mean_loss(&network, batch, &Pass::values()).value;
-    optimizer.accelerate(ParamTensors::gradient(&network, &mut loss.backward()));
+    let gradient = ParamTensors::gradient(&network, &mut loss.backward());
+    let direction = optimizer.direction(gradient, &ParamTensors::default);
     // Small, so that hundreds of rounds on one batch stay where gradients are ordinary numbers.
-    optimizer.step(network, 1e-4)
+    direction.displace(network, -1e-4)
 }
 
 fn random_batch(backend: &Backend, shape: [usize; 3]) -> Batch {

@@ -10,7 +10,7 @@ use burn::Tensor;
 use burn::tensor::TensorData;
 use stepscope::backend::Backend;
 use stepscope::checkpoint::{Retention, State, WeightState};
-use stepscope::control::Sgd;
+use stepscope::control::{Direction, HeavyBall};
 use stepscope::data::Batch;
 use stepscope::measure::objective::mean_loss;
 use stepscope::models::{Model, ParamLayout, ParamTensors, Pass};
@@ -38,7 +38,7 @@ fn main() {
 struct Training {
     network: Model,
     batch: Batch,
-    optimizer: Sgd,
+    optimizer: HeavyBall,
 }
 
 impl Training {
@@ -57,13 +57,14 @@ impl Training {
             labels: Tensor::from_data(TensorData::new(labels, [BATCH]), &backend.tracked()),
             first_example: 0,
         };
-        Self { network, batch, optimizer: Sgd::new(Momentum::new(momentum).unwrap()) }
+        Self { network, batch, optimizer: HeavyBall::new(Momentum::new(momentum).unwrap()) }
     }
 
     fn step(&mut self) {
         let loss = mean_loss(&self.network, &self.batch, &Pass::values()).value;
-        self.optimizer.accelerate(ParamTensors::gradient(&self.network, &mut loss.backward()));
-        self.network = self.optimizer.step(self.network.clone(), 1e-4);
+        let gradient = ParamTensors::gradient(&self.network, &mut loss.backward());
+        let direction = self.optimizer.direction(gradient, &ParamTensors::default);
+        self.network = direction.displace(self.network.clone(), -1e-4);
     }
 }
 

@@ -13,9 +13,9 @@ use stepscope::train::{
     Due, Event, Interrupt, Outcome, Run, RunError, ScheduledProbe, Sink, SinkError, Snapshot, TrainError,
 };
 use stepscope::types::spec::{
-    Activation, Instrument, LearningRateSpec, MeasureMode, ModelKind, Normalisation, Precision,
+    Activation, Instrument, LearningRateSpec, MeasureMode, ModelKind, Normalisation, OptimizerMethod, Precision,
 };
-use stepscope::types::{LearningRate, Momentum, Record, RunSpec, Step, TrainingDuration};
+use stepscope::types::{BatchSize, LearningRate, Momentum, Record, RunSpec, Step, TrainingDuration};
 
 /// Keeps records with the number of them before each state.
 #[derive(Default)]
@@ -106,6 +106,26 @@ fn a_measured_learning_rate_with_momentum_goes_on_from_every_state() {
     let mut spec = spec(LearningRateSpec::Measured);
     spec.optimizer.momentum = Momentum::new(0.5).unwrap();
     goes_on_from_every_state(&spec);
+}
+
+#[test]
+fn labpal_goes_on_from_every_state_in_the_middle_of_a_measurement_too() {
+    for method in [OptimizerMethod::LabPalSgd, OptimizerMethod::LabPalNsgd] {
+        let mut spec = spec(LearningRateSpec::Measured);
+        spec.optimizer.learning_rate = None;
+        spec.optimizer.method = method;
+        spec.optimizer.momentum = Momentum::new(0.5).unwrap();
+        spec.model.dropout = 0.2;
+        spec.model.normalisation = Some(Normalisation::Batch);
+        spec.train.batch_size = BatchSize::new(8).unwrap();
+        spec.train.duration = TrainingDuration::Steps(24);
+        spec.labpal.approximation_batches = 3;
+        spec.labpal.updates_per_measurement = 3;
+        spec.labpal.noise_factor = Some(2.0);
+        spec.labpal.schedule_at = vec![TrainingDuration::Steps(16)];
+        spec.labpal.schedule_batches = vec![2];
+        goes_on_from_every_state(&spec);
+    }
 }
 
 #[test]

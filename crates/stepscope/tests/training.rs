@@ -7,8 +7,8 @@ use std::num::NonZeroU64;
 
 use common::{digits, fashion, model, norm, objective, relative_error};
 use stepscope::backend::Backend;
-use stepscope::control::Sgd;
 use stepscope::control::average::{Ema, TwoPoint};
+use stepscope::control::{Direction, HeavyBall};
 use stepscope::data::{Dataset, probe_subset};
 use stepscope::measure::{
     BatchSharpnessProbe, BatchSource, BreakEvenMeter, ChordPlan, CriticalSharpnessProbe, DistanceProbe,
@@ -60,7 +60,7 @@ fn values(records: &[Record], name: &str) -> Vec<(u64, f64)> {
 fn the_same_spec_and_seed_give_the_same_bytes_twice_and_another_seed_gives_others() {
     let dataset = digits();
     let mut measured = spec(0.1);
-    measured.optimizer.learning_rate = LearningRateSpec::Measured;
+    measured.optimizer.learning_rate = Some(LearningRateSpec::Measured);
     measured.optimizer.momentum = Momentum::new(0.5).unwrap();
     for spec in [spec(0.1), measured] {
         let first = text(train(&spec, &dataset).1);
@@ -138,7 +138,7 @@ fn the_update_is_heavy_ball_without_dampening_whatever_the_sign_of_the_momentum(
         let mut network = model(ModelKind::Mlp, Activation::Tanh, Precision::F64, &dataset);
         let layout = ParamLayout::of(&network);
         let objective = objective(&dataset, 32, Precision::F64);
-        let mut optimizer = Sgd::new(Momentum::new(momentum).unwrap());
+        let mut optimizer = HeavyBall::new(Momentum::new(momentum).unwrap());
         let (mut theta, mut v) = (layout.values(&network), vec![0.0; layout.num_params()]);
         for _ in 0..5 {
             let by_hand = objective.loss_and_gradient(&layout.assign(network.clone(), &theta), &layout).unwrap().1;
@@ -149,8 +149,8 @@ fn the_update_is_heavy_ball_without_dampening_whatever_the_sign_of_the_momentum(
             let (batch, _) = objective.micro_batches().next().unwrap();
             let pass = stepscope::models::Pass::values();
             let loss = stepscope::measure::objective::mean_loss(&network, batch, &pass).value;
-            optimizer.accelerate(ParamTensors::gradient(&network, &mut loss.backward()));
-            network = optimizer.step(network, 0.3);
+            let gradient = ParamTensors::gradient(&network, &mut loss.backward());
+            network = optimizer.direction(gradient, &ParamTensors::default).displace(network, -0.3);
             let error = relative_error(&layout.values(&network), &theta);
             assert!(error < 1e-14, "momentum {momentum}: {error:.1e}");
         }

@@ -54,8 +54,8 @@ fn row(lineup: &Lineup, index: usize) -> String {
 
 fn learning_rate(run: &Run) -> String {
     match run.manifest().spec.optimizer.learning_rate {
-        LearningRateSpec::Fixed(learning_rate) => learning_rate.to_string(),
-        LearningRateSpec::Measured => {
+        Some(LearningRateSpec::Fixed(learning_rate)) => learning_rate.to_string(),
+        _ => {
             let last = run.series(quantity::LEARNING_RATE.name).last();
             let last =
                 last.map_or(String::new(), |(_, value)| format!("<small>last {}</small>", number::significant(value)));

@@ -132,6 +132,38 @@ pub enum Sampling {
     WithReplacement,
 }
 
+/// What turns gradients into steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerMethod {
+    /// θ ← θ − learning_rate·v for every mini-batch.
+    #[default]
+    Sgd,
+    /// LABPAL&SGD: a learning rate measured over many mini-batches every so many updates, as `[labpal]` says.
+    #[serde(rename = "labpal-sgd")]
+    LabPalSgd,
+    /// LABPAL&NSGD: the same with a measured length of the step along v/‖v‖.
+    #[serde(rename = "labpal-nsgd")]
+    LabPalNsgd,
+}
+
+impl OptimizerMethod {
+    /// Whether `optimizer.learning_rate` says how far a step goes.
+    pub fn has_learning_rate(self) -> bool {
+        self == Self::Sgd
+    }
+}
+
+impl fmt::Display for OptimizerMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sgd => "sgd",
+            Self::LabPalSgd => "labpal-sgd",
+            Self::LabPalNsgd => "labpal-nsgd",
+        })
+    }
+}
+
 /// A fixed learning rate, or one measured along the step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LearningRateSpec {
@@ -198,6 +230,13 @@ impl JsonSchema for LearningRateSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_method_is_called_as_it_is_written() {
+        for method in [OptimizerMethod::Sgd, OptimizerMethod::LabPalSgd, OptimizerMethod::LabPalNsgd] {
+            assert_eq!(serde_json::to_value(method).unwrap(), method.to_string());
+        }
+    }
 
     #[test]
     fn a_learning_rate_is_a_number_or_the_word_measured() {

@@ -13,6 +13,7 @@ mod checkpoint;
 mod choices;
 mod data;
 mod instruments;
+mod labpal;
 mod measure;
 mod measure_mode;
 mod model;
@@ -25,10 +26,12 @@ use thiserror::Error;
 
 pub use checkpoint::CheckpointSpec;
 pub use choices::{
-    Activation, Initializer, LearningRateSpec, ModelKind, Normalisation, Precision, ResidualForm, Sampling,
+    Activation, Initializer, LearningRateSpec, ModelKind, Normalisation, OptimizerMethod, Precision, ResidualForm,
+    Sampling,
 };
 pub use data::{AugmentSpec, DataSpec};
 pub use instruments::{Instrument, MeasureBudget, MeasurePreset, ParseBudgetError};
+pub use labpal::{HistoryAverage, LabPalProfile, LabPalSpec, OutsideNorms, StepCap};
 pub use measure::MeasureSpec;
 pub use measure_mode::MeasureMode;
 pub use model::ModelSpec;
@@ -54,6 +57,7 @@ pub struct RunSpec {
     #[serde(default)]
     pub train: TrainSpec,
     /// Which steps.
+    #[serde(default)]
     pub optimizer: OptimizerSpec,
     /// Which settings change along the run, and how.
     #[serde(default, skip_serializing_if = "SchedulesSpec::is_empty")]
@@ -61,6 +65,9 @@ pub struct RunSpec {
     /// How a measured learning rate is measured; only for `optimizer.learning_rate = "measured"`.
     #[serde(default)]
     pub line_search: LineSearchSpec,
+    /// How LABPAL measures and steps; only for the methods `labpal-sgd` and `labpal-nsgd`.
+    #[serde(default)]
+    pub labpal: LabPalSpec,
     /// What is measured along the run.
     #[serde(default)]
     pub measure: MeasureSpec,
@@ -87,15 +94,34 @@ pub struct TrainSpec {
     pub sampling: Sampling,
 }
 
-/// SGD with heavy-ball momentum: v ← momentum·v + g, θ ← θ − learning_rate·v.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// Along v ← momentum·v + g; how far, the method says.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct OptimizerSpec {
-    /// A number, or `"measured"` to measure it along the step.
-    pub learning_rate: LearningRateSpec,
+    /// What turns gradients into steps.
+    pub method: OptimizerMethod,
+    /// A number, or `"measured"` to measure it along the step; for the methods that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<LearningRateSpec>,
     /// Momentum, between −1 and 1; 0 is plain SGD.
-    #[serde(default)]
     pub momentum: Momentum,
+}
+
+impl OptimizerSpec {
+    fn validate(&self) -> Result<(), InvalidSpec> {
+        const KEY: &str = "optimizer.learning_rate";
+        match (self.method.has_learning_rate(), &self.learning_rate) {
+            (true, None) => require(false, KEY, || {
+                format!(
+                    "is missing, expected a finite number above 0 or \"measured\": add it, for instance with --set {KEY}=..."
+                )
+            }),
+            (false, Some(_)) => require(false, KEY, || {
+                format!("got one, expected none: the method {} finds its own, take the key out", self.method)
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How a measured learning rate is measured: a parabola through the loss of held-out batches along the step.
@@ -198,9 +224,10 @@ impl RunSpec {
             data: DataSpec::default(),
             model: ModelSpec::default(),
             train: TrainSpec::default(),
-            optimizer: OptimizerSpec { learning_rate, momentum: Momentum::default() },
+            optimizer: OptimizerSpec { learning_rate: Some(learning_rate), ..OptimizerSpec::default() },
             schedule: SchedulesSpec::default(),
             line_search: LineSearchSpec::default(),
+            labpal: LabPalSpec::default(),
             measure: MeasureSpec::default(),
             average: AverageSpec::default(),
             checkpoint: CheckpointSpec::default(),
@@ -229,6 +256,8 @@ impl RunSpec {
         require(!self.name.trim().is_empty(), "name", || "got an empty name, expected some text".to_owned())?;
         self.model.validate()?;
         no_fraction("train.duration", self.train.duration)?;
+        self.optimizer.validate()?;
+        self.labpal.validate()?;
         positive("line_search.update_step_adaptation", self.line_search.update_step_adaptation)?;
         at_least("line_search.num_batches", self.line_search.num_batches, 2)?;
         at_least("line_search.history", self.line_search.history, 1)?;
@@ -238,8 +267,8 @@ impl RunSpec {
         at_least("checkpoint.keep", self.checkpoint.keep, 2)?;
         at_least("measure.noise_batches", self.measure.noise_batches, 8)?;
         self.measure.validate_mode(&self.model)?;
-        let is_measured = self.optimizer.learning_rate == LearningRateSpec::Measured;
-        require(self.schedule.learning_rate.is_none() || !is_measured, "schedule.learning_rate", || {
+        let is_number = matches!(self.optimizer.learning_rate, Some(LearningRateSpec::Fixed(_)));
+        require(self.schedule.learning_rate.is_none() || is_number, "schedule.learning_rate", || {
             "the learning rate is measured along the step and follows no schedule: give optimizer.learning_rate a number, or take the schedule out".to_owned()
         })?;
         let is_gauged = self.schedule.learning_rate.as_ref().is_some_and(|schedule| schedule.gauged().is_some());
@@ -294,13 +323,30 @@ mod tests {
         });
         case("train.duration", |s| s.train.duration = TrainingDuration::Fraction(0.5));
         case("schedule.learning_rate", |s| {
-            s.optimizer.learning_rate = LearningRateSpec::Measured;
+            s.optimizer.learning_rate = Some(LearningRateSpec::Measured);
             s.schedule.learning_rate = Some("cosine".parse().unwrap());
         });
         case("schedule.learning_rate", |s| {
             s.measure.enabled = false;
             s.schedule.learning_rate = Some("gauged".parse().unwrap());
         });
+        case("schedule.learning_rate", |s| {
+            (s.optimizer.method, s.optimizer.learning_rate) = (OptimizerMethod::LabPalSgd, None);
+            s.schedule.learning_rate = Some("cosine".parse().unwrap());
+        });
+        case("optimizer.learning_rate", |s| s.optimizer.learning_rate = None);
+        case("optimizer.learning_rate", |s| s.optimizer.method = OptimizerMethod::LabPalSgd);
+        case("labpal.probe_points", |s| s.labpal.probe_points = Some([0.01, 0.001]));
+        case("labpal.probe_points", |s| s.labpal.probe_points = Some([0.0, 0.001]));
+        case("labpal.update_step_adaptation", |s| s.labpal.update_step_adaptation = 0.0);
+        case("labpal.updates_per_measurement", |s| s.labpal.updates_per_measurement = 0);
+        case("labpal.approximation_batches", |s| s.labpal.approximation_batches = 1);
+        case("labpal.approximation_batches", |s| {
+            (s.labpal.approximation_batches, s.labpal.exclude_direction_batches) = (2, Some(true));
+        });
+        case("labpal.max_direction_norm", |s| s.labpal.max_direction_norm = 1e-3);
+        case("labpal.schedule_batches", |s| s.labpal.schedule_batches = vec![2]);
+        case("labpal.noise_factor", |s| s.labpal.noise_factor = Some(-1.0));
         case("line_search.num_batches", |s| s.line_search.num_batches = 1);
         case("line_search.update_step_adaptation", |s| s.line_search.update_step_adaptation = f64::INFINITY);
         case("measure.examples", |s| s.measure.examples = 0);

@@ -181,7 +181,7 @@ impl State {
     }
 
     /// Stores the state of a part in the weight space of `layout` under `prefix/`.
-    pub fn nest_weights(&mut self, prefix: &str, part: &impl WeightState, layout: &ParamLayout) {
+    pub fn nest_weights(&mut self, prefix: &str, part: &(impl WeightState + ?Sized), layout: &ParamLayout) {
         self.nest_with(prefix, |inner| part.save_weights(inner, layout));
     }
 
@@ -209,7 +209,7 @@ impl State {
     pub fn restore_weights(
         &self,
         prefix: &str,
-        part: &mut impl WeightState,
+        part: &mut (impl WeightState + ?Sized),
         layout: &ParamLayout,
     ) -> Result<(), StateError> {
         self.restore_with(prefix, |inner| part.load_weights(inner, layout))

@@ -90,6 +90,15 @@ impl Loader {
         Batch::of_numbers(numbers.images, &numbers.labels, self.shape, device, dtype)
     }
 
+    /// The batch that was delivered at `position`, again, on that device. What comes next stays.
+    pub fn batch_at(&mut self, position: u64, device: &Device, dtype: DType) -> Batch {
+        let ahead = self.sampler.position();
+        self.sampler.set_position(position);
+        let numbers = self.recipe.make(self.sampler.next_batch(), position);
+        self.sampler.set_position(ahead);
+        Batch::of_numbers(numbers.images, &numbers.labels, self.shape, device, dtype)
+    }
+
     /// Time for which the training loop stood still because no batch was ready.
     pub fn waited(&self) -> Duration {
         self.waited

@@ -50,6 +50,11 @@ impl ParamLayout {
         self.home.as_ref().is_some_and(|(_, dtype)| *dtype != DType::F64)
     }
 
+    /// Whether the network's numbers have less than f32's 24 bits of significand.
+    pub(crate) fn has_short_numbers(&self) -> bool {
+        self.home.as_ref().is_some_and(|(_, dtype)| !matches!(dtype, DType::F64 | DType::F32))
+    }
+
     /// The distance from 1 to the next number of the network's type.
     pub(crate) fn rounding_unit(&self) -> f64 {
         if self.is_narrow() { f64::from(f32::EPSILON) } else { f64::EPSILON }
@@ -107,12 +112,24 @@ impl ParamLayout {
     ///
     /// `direction` has [`ParamLayout::num_params`] entries.
     pub fn pass_along(&self, direction: &[f64]) -> Pass {
+        let home = self.home.as_ref();
+        Pass::along(home.map(|(device, dtype)| self.parts_on(direction, device, *dtype)).unwrap_or_default())
+    }
+
+    /// The parts of a vector, rounded to the network's precision, where the network lives; plain.
+    ///
+    /// `values` has [`ParamLayout::num_params`] entries.
+    pub fn tensors(&self, values: &[f64]) -> ParamTensors {
+        let home = self.home.as_ref();
+        home.map(|(device, dtype)| self.parts_on(values, &device.clone().inner(), *dtype)).unwrap_or_default()
+    }
+
+    fn parts_on(&self, values: &[f64], device: &Device, dtype: DType) -> ParamTensors {
         let parts = self.entries.iter().filter_map(|entry| {
-            let (device, dtype) = self.home.as_ref()?;
-            let part = direction.get(entry.offset..entry.offset + entry.len)?;
-            Some((entry.id, tensor(part, device, *dtype)))
+            let part = values.get(entry.offset..entry.offset + entry.len)?;
+            Some((entry.id, tensor(part, device, dtype)))
         });
-        Pass::along(parts.collect())
+        parts.collect()
     }
 
     fn part<'a>(&self, id: ParamId, values: &'a [f64]) -> Option<&'a [f64]> {

@@ -23,14 +23,22 @@ pub struct ParamTensors {
 impl ParamTensors {
     /// θ of `module`. Shares memory with the module until either changes.
     pub fn values<M: Module>(module: &M) -> Self {
-        let mut visitor = Take { tensors: HashMap::new(), gradients: None };
+        let mut visitor = Take { tensors: HashMap::new(), gradients: None, buffers: false };
+        module.visit(&mut visitor);
+        Self { tensors: visitor.tensors }
+    }
+
+    /// The [`buffers`](super::buffers) of `module`, which no other vector has. Shares memory with the module until either
+    /// changes.
+    pub(crate) fn buffers<M: Module>(module: &M) -> Self {
+        let mut visitor = Take { tensors: HashMap::new(), gradients: None, buffers: true };
         module.visit(&mut visitor);
         Self { tensors: visitor.tensors }
     }
 
     /// The gradient that a backward pass left for every parameter of `module`; parameters without one are left out.
     pub fn gradient<M: Module>(module: &M, gradients: &mut Gradients) -> Self {
-        let mut visitor = Take { tensors: HashMap::new(), gradients: Some(gradients) };
+        let mut visitor = Take { tensors: HashMap::new(), gradients: Some(gradients), buffers: false };
         module.visit(&mut visitor);
         Self { tensors: visitor.tensors }
     }
@@ -65,11 +73,39 @@ impl ParamTensors {
 
     /// ‖self‖, accumulated in f64 over the parameters' own sums of squares.
     pub fn norm(&self) -> f64 {
+        self.dot(self).sqrt()
+    }
+
+    /// ⟨self, other⟩ over the parameters that both have, accumulated in f64.
+    pub fn dot(&self, other: &Self) -> f64 {
+        let pairs = self.tensors.iter().filter_map(|(id, tensor)| Some((tensor, other.tensors.get(id)?)));
+        let mut sums: Vec<f64> = pairs.map(|(a, b)| dot(a, b)).collect();
         // Sorted, because the order of a hash map differs from run to run and sums depend on it.
-        let mut squares: Vec<f64> =
-            self.tensors.values().map(|tensor| tensor.to_data().iter::<f64>().map(|v| v * v).sum::<f64>()).collect();
-        squares.sort_by(f64::total_cmp);
-        squares.iter().sum::<f64>().sqrt()
+        sums.sort_by(f64::total_cmp);
+        sums.iter().sum()
+    }
+
+    /// Whether there is no parameter in it.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+}
+
+fn dot(a: &Tensor<1>, b: &Tensor<1>) -> f64 {
+    let (a, b) = (a.to_data(), b.to_data());
+    match (a.as_slice::<f32>(), b.as_slice::<f32>()) {
+        // By far the most frequent, and every update of some optimizers takes a norm: several sums at once, for the vector units.
+        (Ok(a), Ok(b)) => {
+            let (a, a_rest) = a.as_chunks::<8>();
+            let (b, b_rest) = b.as_chunks::<8>();
+            let mut sums = [0.0_f64; 8];
+            for (a, b) in a.iter().zip(b) {
+                sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += f64::from(*a) * f64::from(*b));
+            }
+            let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            sums.iter().sum::<f64>() + rest
+        }
+        _ => a.iter::<f64>().zip(b.iter::<f64>()).map(|(a, b)| a * b).sum(),
     }
 }
 
@@ -82,11 +118,12 @@ impl FromIterator<(ParamId, Tensor<1>)> for ParamTensors {
 struct Take<'a> {
     tensors: HashMap<ParamId, Tensor<1>>,
     gradients: Option<&'a mut Gradients>,
+    buffers: bool,
 }
 
 impl ModuleVisitor for Take<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if !is_trainable(param) {
+        if is_trainable(param) == self.buffers {
             return;
         }
         let value = param.val();

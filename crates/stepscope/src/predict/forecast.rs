@@ -55,7 +55,7 @@ pub fn predict_run(
     quadratics: &[(Step, MeasuredQuadratic)],
 ) -> Result<PredictedRun, PredictError> {
     let spec = &manifest.spec;
-    let LearningRateSpec::Fixed(learning_rate) = spec.optimizer.learning_rate else {
+    let Some(LearningRateSpec::Fixed(learning_rate)) = spec.optimizer.learning_rate else {
         return Err(PredictError::LearningRate { name: manifest.name.clone() });
     };
     let num_examples = manifest.data.num_train_examples;

@@ -71,8 +71,8 @@ fn draws_lie_in_their_ranges_and_stay_when_more_are_made() {
     let sizes: Vec<u64> = many.iter().map(|point| point.spec.train.batch_size.get()).collect();
     assert!((4..=9).all(|size| sizes.contains(&size)) && sizes.iter().all(|size| (4..=9).contains(size)));
     let rate = |point: &Point| match point.spec.optimizer.learning_rate {
-        stepscope_types::spec::LearningRateSpec::Fixed(rate) => rate.get(),
-        stepscope_types::spec::LearningRateSpec::Measured => panic!(),
+        Some(stepscope_types::spec::LearningRateSpec::Fixed(rate)) => rate.get(),
+        _ => panic!(),
     };
     let logs: Vec<f64> = many.iter().map(|point| rate(point).log10()).collect();
     let mean = logs.iter().sum::<f64>() / logs.len() as f64;
@@ -153,7 +153,7 @@ fn what_is_wrong_with_a_sweep_is_refused_as_in_a_single_run() {
         ("[sweep]\n", "s.toml:4: sweep: says nothing to sweep: give it a grid, lists, random ranges or seeds"),
         (
             "sweep = 3\n",
-            "s.toml:4: optimizer.sweep: unknown key: expected one of optimizer.learning_rate, optimizer.momentum",
+            "s.toml:4: optimizer.sweep: unknown key: expected one of optimizer.method, optimizer.learning_rate, optimizer.momentum",
         ),
         (
             "",

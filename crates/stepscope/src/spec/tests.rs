@@ -42,11 +42,11 @@ fn a_slip_in_a_table_or_a_key_is_refused_with_line_and_nearest() {
         ),
         (
             "[optimizer]\nbeta = 1\n",
-            "spec.toml:2: optimizer.beta: unknown key: expected one of optimizer.learning_rate, optimizer.momentum",
+            "spec.toml:2: optimizer.beta: unknown key: expected one of optimizer.method, optimizer.learning_rate, optimizer.momentum",
         ),
         (
             "unheard = {}\n",
-            "spec.toml:1: unheard: unknown key: expected one of name, data, model, train, optimizer, schedule, line_search, measure, average, checkpoint, seeds",
+            "spec.toml:1: unheard: unknown key: expected one of name, data, model, train, optimizer, schedule, line_search, labpal, measure, average, checkpoint, seeds",
         ),
     ] {
         assert_eq!(message(text, &[]), expected);
@@ -172,10 +172,10 @@ fn text_that_is_no_toml_is_refused_with_its_line() {
 #[test]
 fn overrides_win_over_the_file_and_the_last_one_over_the_others() {
     let spec = read(MINIMAL, &["optimizer.learning_rate=0.2", "optimizer.learning_rate = 0.3"]).unwrap();
-    assert_eq!(spec.optimizer.learning_rate, rate(0.3));
+    assert_eq!(spec.optimizer.learning_rate, Some(rate(0.3)));
     let spec = read("", &["optimizer={learning_rate = 0.2, momentum = 0.9}", "optimizer.learning_rate=measured"]);
     let optimizer = spec.unwrap().optimizer;
-    assert_eq!((optimizer.learning_rate, optimizer.momentum.get()), (LearningRateSpec::Measured, 0.9));
+    assert_eq!((optimizer.learning_rate, optimizer.momentum.get()), (Some(LearningRateSpec::Measured), 0.9));
 }
 
 #[test]

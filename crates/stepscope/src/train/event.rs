@@ -7,11 +7,12 @@
 //!     for probe due at step:            measure            -> Measured ...
 //!     gauged learning rate:             decide             -> Decided
 //!     batch     = sampler.next_batch()
-//!     loss, g   = forward, backward                         (not finite, or far too high for too long: RunEnded(Diverged))
-//!     v         = momentum * v + g
-//!     eta       = learning rate source, which may look along -v   -> Measured ...
-//!                                                           -> StepTaken
-//!     theta     = theta - eta * v
+//!     method takes the batch:
+//!         loss, g   = forward, backward                     (not finite, or far too high for too long: RunEnded(Diverged))
+//!         v         = direction of g: momentum * v + g
+//!         eta       = step length, which may look along -v
+//!         theta     = theta - eta * v                       (or gathers further batches first)
+//!                                                           -> Measured ..., StepTaken
 //!     averages take theta in
 //! checkpoint of the end                                     -> Checkpoint
 //! for probe due at the end:             measure            -> Measured ...

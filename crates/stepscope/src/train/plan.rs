@@ -106,9 +106,9 @@ impl Plan {
             Ok(schedule.map(|schedule| StepSchedule::new(schedule, clock, batches.clone())))
         };
         let base = match spec.optimizer.learning_rate {
-            LearningRateSpec::Fixed(learning_rate) => learning_rate.get(),
-            // A specification with a schedule of a measured learning rate is refused.
-            LearningRateSpec::Measured => 1.0,
+            Some(LearningRateSpec::Fixed(learning_rate)) => learning_rate.get(),
+            // A specification with a schedule of another learning rate is refused.
+            _ => 1.0,
         };
         let (rate, momentum) = (&spec.schedule.learning_rate, &spec.schedule.momentum);
         let learning_rate = scheduled(rate, base, Scheduled::LearningRate, "schedule.learning_rate")?;

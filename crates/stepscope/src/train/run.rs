@@ -15,8 +15,7 @@ use super::probes::RunProbes;
 use super::run_loop::{Outcome, ResumeFrom, ScheduledProbe, TrainError, TrainingLoop};
 use crate::backend::{BURN_VERSION, Backend};
 use crate::checkpoint::{Checkpoint, CheckpointError, Retention, WeightsError, load_weights};
-use crate::control::schedule::{GaugedLearningRate, GaugedSteps};
-use crate::control::{LearningRateSource, Sgd};
+use crate::control::{LabPalError, method};
 use crate::data::{DataError, Dataset, Loader, SamplingError, WithReplacement, planned_sampler, probe_subset};
 use crate::measure::Objective;
 use crate::models::{InMode, Model, ModelError, ParamLayout, describe};
@@ -39,6 +38,9 @@ pub enum RunError {
     /// The data cannot be used as asked.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The method does not suit the data.
+    #[error(transparent)]
+    Method(#[from] LabPalError),
     /// The examples cannot be drawn as asked.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
@@ -197,8 +199,7 @@ impl<'a> Run<'a> {
             ),
             // Apart from the training stream, so that measuring the learning rate does not change the order of the examples.
             line_sampler: Box::new(WithReplacement::new(num_train, batch_size, seeds.probe_seed())?),
-            optimizer: optimizer(spec),
-            learning_rate: learning_rate(spec, &plan),
+            method: method(spec, &plan, num_train as u64)?,
             probes,
             measured_mode,
             budget: spec.measure.chosen_budget(),
@@ -209,22 +210,5 @@ impl<'a> Run<'a> {
             plan,
         };
         Ok(training_loop.run(network, sink)?)
-    }
-}
-
-/// The optimizer of a specification, at rest.
-pub(super) fn optimizer(spec: &RunSpec) -> Sgd {
-    let sgd = Sgd::new(spec.optimizer.momentum);
-    if spec.schedule.momentum.is_some() { sgd.with_changing_momentum() } else { sgd }
-}
-
-/// Where the learning rate of a specification comes from, at its start.
-pub(super) fn learning_rate(spec: &RunSpec, plan: &Plan) -> LearningRateSource {
-    match (&plan.gauged, &plan.learning_rate) {
-        (Some(gauged), Some(kept)) => {
-            let steps = GaugedSteps::new(gauged, plan.num_steps, |length| plan.steps(length));
-            LearningRateSource::gauged(GaugedLearningRate::new(kept.clone(), steps))
-        }
-        (_, schedule) => LearningRateSource::new(spec, plan.line_search_every).scheduled(schedule.clone()),
     }
 }

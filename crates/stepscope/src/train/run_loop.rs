@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{DType, Device};
-use stepscope_spectral::random::RandomStream;
 use stepscope_types::quantity;
 use stepscope_types::spec::MeasureBudget;
 use stepscope_types::{Estimate, Measurement, Mode, Reading, Step, StopReason, Timing, Uncertainty};
@@ -20,11 +19,10 @@ use super::plan::Plan;
 use super::schedule::Due;
 use crate::checkpoint::{NETWORK, State, StateError};
 use crate::control::schedule::ScheduleRecorder;
-use crate::control::{LearningRateSource, Line, Sgd};
+use crate::control::{Context, Halt, Method, NetworkOracle, Numbered, Passes, StepReport};
 use crate::data::{Batch, Dataset, Loader, Sampler};
-use crate::measure::objective::{mean_loss, scalar};
-use crate::measure::{Cost, Measured, Objective, Probe, ProbeError, ProbePoint, SharedReadings};
-use crate::models::{DropoutMode, InMode, Network, NormalisationMode, ParamLayout, ParamTensors, Pass};
+use crate::measure::{Cost, Measured, Probe, ProbeError, ProbePoint, SharedReadings};
+use crate::models::{InMode, Network, ParamLayout};
 
 /// A probe with the steps at which it measures.
 pub struct ScheduledProbe<'p, N> {
@@ -46,12 +44,10 @@ pub struct TrainingLoop<'p, N: Network> {
     pub plan: Plan,
     /// The training batches.
     pub loader: Loader,
-    /// The batches that a measured learning rate is evaluated on.
+    /// The batches on which methods look at the loss apart from those that are trained on.
     pub line_sampler: Box<dyn Sampler>,
-    /// The direction.
-    pub optimizer: Sgd,
-    /// The length of the step.
-    pub learning_rate: LearningRateSource,
+    /// What turns batches into updates.
+    pub method: Box<dyn Method<N, Batch>>,
     /// The probes.
     pub probes: Vec<ScheduledProbe<'p, InMode<N>>>,
     /// How the probes see the network.
@@ -104,6 +100,14 @@ pub enum TrainError {
         /// Why.
         source: ProbeError,
     },
+    /// The optimizer cannot go on.
+    #[error("step {step}: {reason}")]
+    Halted {
+        /// Where.
+        step: Step,
+        /// Why.
+        reason: Halt,
+    },
     /// The state to go on from does not fit this run.
     #[error(transparent)]
     State(#[from] StateError),
@@ -123,7 +127,23 @@ struct Progress {
     watch: DivergenceWatch,
     averages: Option<Averages>,
     budget: Budget,
+    updates: u64,
+    passes: Passes,
     clock: Clock,
+}
+
+impl Progress {
+    /// What the optimizer did in all.
+    fn work(&self) -> [Measured; 3] {
+        [
+            (&quantity::UPDATES, self.updates),
+            (&quantity::FORWARD_PASSES, self.passes.forward),
+            (&quantity::BACKWARD_PASSES, self.passes.backward),
+        ]
+        .map(|(quantity, count)| {
+            Measured::new(quantity, Estimate::new(count as f64, quantity.unit, Uncertainty::Exact))
+        })
+    }
 }
 
 impl<N: Network> TrainingLoop<'_, N> {
@@ -151,7 +171,7 @@ impl<N: Network> TrainingLoop<'_, N> {
         }
         let (step, reason) = (now.step, stop.unwrap_or(StopReason::Finished));
         let (epoch, timing) = (self.plan.epoch(step.0), now.clock.now(None));
-        for measured in now.budget.summary(step.0) {
+        for measured in now.work().into_iter().chain(now.budget.summary(step.0)) {
             sink.receive(&Event::Measured(self.measurement(step, measured, timing)))?;
         }
         if let Some(event) = readings_left_out(&now.budget, step, epoch, timing) {
@@ -170,6 +190,8 @@ impl<N: Network> TrainingLoop<'_, N> {
             watch: DivergenceWatch::new(),
             averages: self.average_examples.take().map(|examples| Averages::new(&self.plan, examples)),
             budget: Budget::new(self.budget, self.plan.num_steps, Cost::gradients(1) * self.plan.mean_batch_size()),
+            updates: 0,
+            passes: Passes::default(),
             clock: Clock { started: Instant::now(), earlier_seconds: 0.0 },
         };
         self.follow_schedules(now.step);
@@ -181,7 +203,7 @@ impl<N: Network> TrainingLoop<'_, N> {
         let network = from.state.network(NETWORK, network)?;
         self.load(&from.state, &mut now, layout)?;
         now.step = from.step;
-        self.plan.num_steps = self.learning_rate.end().unwrap_or(self.plan.num_steps);
+        self.plan.num_steps = self.method.end().unwrap_or(self.plan.num_steps);
         self.follow_schedules(now.step);
         now.clock.earlier_seconds = from.wall_seconds;
         sink.receive(&Event::RunResumed { step: now.step, num_steps, timing: now.clock.now(None) })?;
@@ -197,38 +219,41 @@ impl<N: Network> TrainingLoop<'_, N> {
     ) -> Result<(N, Option<StopReason>), TrainError> {
         let step = now.step;
         let batch = self.loader.next_batch(&self.device, self.dtype);
-        // A function of the step alone, so that a run that is resumed drops what it would have dropped.
-        let pass = Pass::training(RandomStream::new(self.dropout_seed, step.0).next_word());
-        let loss = mean_loss(&network, &batch, &pass).value;
-        let batch_loss = scalar(&loss);
-        let stop = now.watch.observe(step, batch_loss, self.learning_rate.current());
+        let (len, current) = (batch.len() as u64, self.method.learning_rate());
+        let mut oracle = NetworkOracle::default();
+        let (dataset, sampler, dtype) = (self.dataset, &mut self.line_sampler, self.dtype);
+        let plain = self.device.clone().inner();
+        let mut held_out = || Batch::gather(&dataset.train, dataset.shape, sampler.next_batch(), &plain, dtype);
+        let (watch, mut stop) = (&mut now.watch, None);
+        let mut admit = |loss| {
+            stop = watch.observe(step, loss, current);
+            stop.is_none()
+        };
+        let mut context =
+            Context::new(&mut oracle, self.dropout_seed).with_held_out(&mut held_out).with_admission(&mut admit);
+        let (network, report) = self.method.take(network, Numbered { number: step.0, batch }, &mut context);
         if stop.is_some() {
-            sink.receive(&self.step_taken(step, &batch, batch_loss, None, &now.clock))?;
+            sink.receive(&self.step_taken(step, len, report.loss, None, &now.clock))?;
             return Ok((network, stop));
         }
-        let direction = self.optimizer.accelerate(ParamTensors::gradient(&network, &mut loss.backward()));
-        let mut line = HeldOutLine {
-            network: &network,
-            direction,
-            dataset: self.dataset,
-            sampler: self.line_sampler.as_mut(),
-            device: self.device.clone().inner(),
-            dtype: self.dtype,
-        };
-        let (learning_rate, measured) = self.learning_rate.at(step, &mut line);
+        let StepReport { loss, learning_rate, measured, passes, updated, halt, .. } = report;
+        if let Some(reason) = halt {
+            return Err(TrainError::Halted { step, reason });
+        }
+        now.passes += passes;
+        now.updates += u64::from(updated);
         for measured in measured {
             sink.receive(&Event::Measured(self.measurement(step, measured, now.clock.now(None))))?;
         }
-        let network = pass.statistics().absorb_into(self.optimizer.step(network, learning_rate));
-        let changed = now.last_learning_rate.replace(learning_rate) != Some(learning_rate);
+        let network = oracle.statistics().absorb_into(network);
         // The last one too, so that a curve has both ends.
         let is_last = step.0 + 1 == self.plan.num_steps;
-        let changed = changed || is_last;
-        let (batch_size, momentum) = self.plan.scheduled_at(step.0);
-        for measured in now.schedules.changes(batch_size, momentum, is_last) {
+        let (scheduled_size, momentum) = self.plan.scheduled_at(step.0);
+        for measured in now.schedules.changes(scheduled_size, momentum, is_last) {
             sink.receive(&Event::Measured(self.measurement(step, measured, now.clock.now(None))))?;
         }
-        sink.receive(&self.step_taken(step, &batch, batch_loss, changed.then_some(learning_rate), &now.clock))?;
+        let rate = learning_rate.filter(|rate| now.last_learning_rate.replace(*rate) != Some(*rate) || is_last);
+        sink.receive(&self.step_taken(step, len, loss, rate, &now.clock))?;
         now.step = Step(step.0 + 1);
         self.follow_schedules(now.step);
         if let Some(averages) = &mut now.averages {
@@ -261,17 +286,16 @@ impl<N: Network> TrainingLoop<'_, N> {
     /// The momentum of the coming step, where it follows a schedule: from here on measurements see it as well.
     fn follow_schedules(&mut self, step: Step) {
         if let Some(momentum) = &self.plan.momentum {
-            self.optimizer.set_momentum(momentum.at(step.0));
+            self.method.set_momentum(momentum.at(step.0));
         }
     }
 
     fn save(&self, now: &Progress, network: &N, layout: &ParamLayout) -> State {
         let mut state = State::default();
         state.put_network(NETWORK, network);
-        state.nest_weights("optimizer", &self.optimizer, layout);
+        state.nest_weights("method", self.method.as_ref(), layout);
         state.nest("loader", &self.loader);
         state.nest("line_sampler", self.line_sampler.as_ref());
-        state.nest("learning_rate", &self.learning_rate);
         for (index, scheduled) in self.probes.iter().enumerate() {
             state.nest(&probe_key(index, scheduled.probe.name()), &*scheduled.probe);
         }
@@ -282,14 +306,14 @@ impl<N: Network> TrainingLoop<'_, N> {
         }
         state.put("last_learning_rate", &now.last_learning_rate);
         state.nest("schedules", &now.schedules);
+        state.put("work", &[now.updates, now.passes.forward, now.passes.backward]);
         state
     }
 
     fn load(&mut self, state: &State, now: &mut Progress, layout: &ParamLayout) -> Result<(), StateError> {
-        state.restore_weights("optimizer", &mut self.optimizer, layout)?;
+        state.restore_weights("method", self.method.as_mut(), layout)?;
         state.restore("loader", &mut self.loader)?;
         state.restore("line_sampler", self.line_sampler.as_mut())?;
-        state.restore("learning_rate", &mut self.learning_rate)?;
         for (index, scheduled) in self.probes.iter_mut().enumerate() {
             state.restore(&probe_key(index, scheduled.probe.name()), &mut *scheduled.probe)?;
         }
@@ -300,6 +324,9 @@ impl<N: Network> TrainingLoop<'_, N> {
         }
         now.last_learning_rate = state.get("last_learning_rate")?;
         state.restore("schedules", &mut now.schedules)?;
+        [now.updates, now.passes.forward, now.passes.backward] = state.get("work")?;
+        let (loader, device, dtype) = (&mut self.loader, &self.device, self.dtype);
+        self.method.restore_held(&mut |number| loader.batch_at(number, device, dtype));
         Ok(())
     }
 
@@ -312,11 +339,11 @@ impl<N: Network> TrainingLoop<'_, N> {
         sink: &mut dyn Sink,
     ) -> Result<(), TrainError> {
         let (step, measured) = (now.step, self.take_readings(now, network, layout, sink)?);
-        if let Some(decision) = self.learning_rate.decide(step, &measured) {
+        if let Some(decision) = self.method.decide(step, &measured) {
             let (epoch, timing) = (self.plan.epoch(step.0), now.clock.now(None));
             sink.receive(&Event::Decided { step, epoch, decision, timing })?;
         }
-        self.plan.num_steps = self.learning_rate.end().unwrap_or(self.plan.num_steps);
+        self.plan.num_steps = self.method.end().unwrap_or(self.plan.num_steps);
         Ok(())
     }
 
@@ -327,8 +354,8 @@ impl<N: Network> TrainingLoop<'_, N> {
         layout: &ParamLayout,
         sink: &mut dyn Sink,
     ) -> Result<Vec<Measured>, TrainError> {
-        let (step, shared, motion) = (now.step, SharedReadings::default(), self.optimizer.motion());
-        let learning_rate = self.learning_rate.current();
+        let (step, shared, motion) = (now.step, SharedReadings::default(), self.method.motion());
+        let learning_rate = self.method.learning_rate();
         let due: Vec<usize> =
             (0..self.probes.len()).filter(|&index| self.probes[index].due.at(step.0, self.plan.num_steps)).collect();
         let wanted = |&index: &usize| {
@@ -364,13 +391,13 @@ impl<N: Network> TrainingLoop<'_, N> {
     fn step_taken(
         &self,
         step: Step,
-        batch: &Batch,
+        batch_size: u64,
         batch_loss: f64,
         learning_rate: Option<f64>,
         clock: &Clock,
     ) -> Event {
         let loss = Estimate::new(batch_loss, quantity::BATCH_LOSS.unit, Uncertainty::Exact)
-            .over_examples(batch.len() as u64)
+            .over_examples(batch_size)
             .in_mode(Mode::Train);
         let measurement = |name: &str, reading: Reading| self.at(step, name, reading, clock.now(None));
         Event::StepTaken {
@@ -413,34 +440,5 @@ struct Clock {
 impl Clock {
     fn now(&self, cost_seconds: Option<f64>) -> Timing {
         Timing { wall_seconds: self.earlier_seconds + self.started.elapsed().as_secs_f64(), cost_seconds }
-    }
-}
-
-/// The loss along the coming step, on batches that did not give the direction.
-struct HeldOutLine<'a, N> {
-    network: &'a N,
-    direction: &'a ParamTensors,
-    dataset: &'a Dataset,
-    sampler: &'a mut dyn Sampler,
-    device: Device,
-    dtype: DType,
-}
-
-impl<N: Network> Line for HeldOutLine<'_, N> {
-    fn losses(&mut self, positions: [f64; 3], num_batches: usize) -> Vec<[f64; 3]> {
-        // On each batch's own statistics, as in the step: the running ones belong to where the step starts.
-        let networks = positions.map(|s| {
-            let displaced = self.direction.displace(self.network.valid(), -s);
-            InMode::new(displaced, NormalisationMode::TrainBatch, DropoutMode::Off)
-        });
-        (0..num_batches)
-            .map(|_| {
-                let indices = self.sampler.next_batch();
-                let split = &self.dataset.train;
-                let batch = Batch::gather(split, self.dataset.shape, indices, &self.device, self.dtype);
-                let objective = Objective::of_batch(batch);
-                [0, 1, 2].map(|point| objective.evaluate(&networks[point]).mean_loss())
-            })
-            .collect()
     }
 }

@@ -6,10 +6,12 @@ use stepscope_types::spec::Instrument;
 use stepscope_types::{Measurement, Step, Timing};
 
 use super::probes::RunProbes;
-use super::run::{Run, RunError, learning_rate, optimizer};
+use super::run::{Run, RunError};
 use super::run_loop::TrainError;
+use crate::control::{Method, method};
+use crate::data::Batch;
 use crate::measure::{ProbePoint, SharedReadings};
-use crate::models::ParamLayout;
+use crate::models::{Model, ParamLayout};
 
 impl Run<'_> {
     /// Reads the instruments of the specification once, at the point where the run would go on from: its checkpoint after
@@ -22,26 +24,25 @@ impl Run<'_> {
     /// [`RunError::Train`] where a probe cannot measure, or the checkpoint holds no state of the optimizer.
     pub fn measure(&self) -> Result<Vec<(Instrument, Vec<Measurement>)>, RunError> {
         let layout = ParamLayout::of(&self.network);
-        let mut optimizer = optimizer(self.spec);
-        let mut source = learning_rate(self.spec, &self.plan);
+        let num_examples = self.dataset.train.num_examples() as u64;
+        let mut method: Box<dyn Method<Model, Batch>> = method(self.spec, &self.plan, num_examples)?;
         let mut step = Step(0);
         if let Some(from) = &self.resume {
             step = from.step;
-            from.state.restore_weights("optimizer", &mut optimizer, &layout).map_err(TrainError::from)?;
-            from.state.restore("learning_rate", &mut source).map_err(TrainError::from)?;
+            from.state.restore_weights("method", method.as_mut(), &layout).map_err(TrainError::from)?;
         }
         if let Some(momentum) = &self.plan.momentum {
-            optimizer.set_momentum(momentum.at(step.0));
+            method.set_momentum(momentum.at(step.0));
         }
         let (shared, mut probes) = (SharedReadings::default(), RunProbes::new(self.spec, self.dataset, &self.backend)?);
         let mode = self.measured_mode()?;
         let (view, _) = mode.view(&self.network);
         let at = ProbePoint {
-            motion: optimizer.motion(),
+            motion: method.motion(),
             batch_size: Some(self.plan.batches.size(step.0)),
             shared: Some(&shared),
             mode: mode.mode(),
-            ..ProbePoint::new(&view, &layout, step, source.current())
+            ..ProbePoint::new(&view, &layout, step, method.learning_rate())
         };
         let began = Instant::now();
         let mut readings = Vec::new();
@@ -62,7 +63,7 @@ impl Run<'_> {
     }
 
     /// The network where the run stands: its checkpoint's after [`Run::resumed_from`], the initial one without.
-    pub fn network(&self) -> &crate::models::Model {
+    pub fn network(&self) -> &Model {
         &self.network
     }
 }

@@ -175,7 +175,7 @@ impl Bench {
             Direction::Random => Ok(Section::normalised_direction(network, layout, &mut random)),
             Direction::Gradient => {
                 let rate = match point.spec.optimizer.learning_rate {
-                    LearningRateSpec::Fixed(rate) => rate.get(),
+                    Some(LearningRateSpec::Fixed(rate)) => rate.get(),
                     // Between measurements no one rate is the run's: the first one gives the scale.
                     _ => point.spec.line_search.initial_learning_rate.get(),
                 };

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use stepscope_types::quantity;
 use stepscope_types::spec::LineSearchSpec;
-use stepscope_types::{Estimate, Mode, Reading, Step, Uncertainty};
+use stepscope_types::{Estimate, Mode, Reading, Uncertainty};
 
 use super::parabola::{Minimum, NoMinimum, Parabola};
 use crate::checkpoint::{State, StateError, Stateful};
-use crate::control::Line;
+use crate::control::{Chosen, Line, StepLength};
 use crate::measure::Measured;
 
 /// The learning rate α (s* − one standard error), with s* the minimum of the summed parabolas of the last few lines.
@@ -64,27 +64,6 @@ impl MeasuredLearningRate {
         }
     }
 
-    /// The learning rate as last measured.
-    pub fn current(&self) -> f64 {
-        self.learning_rate
-    }
-
-    /// The learning rate of this step; measures it first where it is due.
-    pub fn at(&mut self, step: Step, line: &mut dyn Line) -> (f64, Vec<Measured>) {
-        if !step.0.is_multiple_of(self.every) {
-            return (self.learning_rate, Vec::new());
-        }
-        let minimum = self.fit_within_reach(line).and_then(|parabola| self.pooled_minimum(parabola));
-        let reading = match minimum {
-            Ok(minimum) => {
-                let error = Uncertainty::StandardError(minimum.standard_error);
-                Estimate::new(minimum.position, quantity::LINE_MINIMUM.unit, error).in_mode(Mode::TrainBatch).into()
-            }
-            Err(reason) => Reading::Unresolved { reason, num_examples: 0 },
-        };
-        (self.learning_rate, vec![Measured::new(&quantity::LINE_MINIMUM, reading)])
-    }
-
     /// The parabola of the coming step, through points that reach as far as its own minimum.
     ///
     /// A minimum far beyond the last point is extrapolated from how the loss bends near 0, where a network's loss bends least;
@@ -94,7 +73,7 @@ impl MeasuredLearningRate {
         loop {
             attempts += 1;
             let h = self.spacing;
-            let fit = Parabola::fit(h, &line.losses([0.0, h, 2.0 * h], self.num_batches));
+            let fit = Parabola::fit(h, &line.held_out_losses([0.0, h, 2.0 * h], self.num_batches));
             let (moved, result) = match fit {
                 Err(refusal) => (0.25 * h, Err(refusal.to_string())),
                 Ok(parabola) => match parabola.minimum() {
@@ -129,6 +108,28 @@ impl MeasuredLearningRate {
         // The three points should reach as far as the step that they decide about.
         self.spacing = 0.5 * self.learning_rate;
         Ok(minimum)
+    }
+}
+
+impl StepLength for MeasuredLearningRate {
+    fn choose(&mut self, line: &mut dyn Line) -> Chosen {
+        if !line.step().is_multiple_of(self.every) {
+            return self.learning_rate.into();
+        }
+        let minimum = self.fit_within_reach(line).and_then(|parabola| self.pooled_minimum(parabola));
+        let reading = match minimum {
+            Ok(minimum) => {
+                let error = Uncertainty::StandardError(minimum.standard_error);
+                Estimate::new(minimum.position, quantity::LINE_MINIMUM.unit, error).in_mode(Mode::TrainBatch).into()
+            }
+            Err(reason) => Reading::Unresolved { reason, num_examples: 0 },
+        };
+        let measured = vec![Measured::new(&quantity::LINE_MINIMUM, reading)];
+        Chosen { learning_rate: self.learning_rate, measured }
+    }
+
+    fn current(&self) -> f64 {
+        self.learning_rate
     }
 }
 
@@ -167,12 +168,36 @@ mod tests {
     use super::*;
     use stepscope_types::LearningRate;
 
-    /// A line on which every batch has the same parabola.
-    struct Exact(fn(f64) -> f64, u64);
+    /// A line on which every batch has the same loss; step and looks are counted.
+    struct Exact(fn(f64) -> f64, u64, u64);
+
+    /// What no measured learning rate asks for.
+    macro_rules! unused {
+        () => {
+            fn loss(&self) -> f64 {
+                f64::NAN
+            }
+            fn slope(&self) -> f64 {
+                f64::NAN
+            }
+            fn norm(&self) -> f64 {
+                f64::NAN
+            }
+            fn own_losses(&mut self, _: &[f64]) -> Vec<f64> {
+                Vec::new()
+            }
+        };
+    }
 
     impl Line for Exact {
-        fn losses(&mut self, positions: [f64; 3], num_batches: usize) -> Vec<[f64; 3]> {
-            self.1 += 1;
+        unused!();
+
+        fn step(&self) -> u64 {
+            self.1
+        }
+
+        fn held_out_losses(&mut self, positions: [f64; 3], num_batches: usize) -> Vec<[f64; 3]> {
+            self.2 += 1;
             vec![positions.map(self.0); num_batches]
         }
     }
@@ -188,20 +213,21 @@ mod tests {
     #[test]
     fn on_a_parabola_the_learning_rate_is_alpha_times_the_minimum() {
         let mut source = MeasuredLearningRate::new(&spec(1.5), 10);
-        let (learning_rate, measured) = source.at(Step(0), &mut Exact(|s| 1.0 - s + 2.0 * s * s, 0));
-        assert!((learning_rate - 1.5 * 0.25).abs() < 1e-9, "{learning_rate}");
-        assert_eq!(measured.len(), 1);
+        let chosen = source.choose(&mut Exact(|s| 1.0 - s + 2.0 * s * s, 0, 0));
+        assert!((chosen.learning_rate - 1.5 * 0.25).abs() < 1e-9, "{chosen:?}");
+        assert_eq!(chosen.measured.len(), 1);
     }
 
     #[test]
     fn between_two_measurements_nothing_is_evaluated() {
-        let mut line = Exact(|s| 1.0 - s + 2.0 * s * s, 0);
+        let mut line = Exact(|s| 1.0 - s + 2.0 * s * s, 0, 0);
         let mut source = MeasuredLearningRate::new(&spec(1.0), 10);
         for step in 0..25 {
-            source.at(Step(step), &mut line);
+            line.1 = step;
+            source.choose(&mut line);
         }
         // At step 0 the points are moved out twice, from 0.01 to 0.16, before they reach the minimum at 0.25.
-        assert_eq!(line.1, 3 + 1 + 1, "steps 0, 10 and 20");
+        assert_eq!(line.2, 3 + 1 + 1, "steps 0, 10 and 20");
     }
 
     #[test]
@@ -209,20 +235,26 @@ mod tests {
         /// Two batches whose slopes differ by `spread` about `slope`, curvature 2.
         struct Spread(f64, f64);
         impl Line for Spread {
-            fn losses(&mut self, positions: [f64; 3], _: usize) -> Vec<[f64; 3]> {
+            unused!();
+
+            fn step(&self) -> u64 {
+                0
+            }
+
+            fn held_out_losses(&mut self, positions: [f64; 3], _: usize) -> Vec<[f64; 3]> {
                 [-1.0, 1.0].map(|sign| positions.map(|s| (self.0 + sign * self.1) * s + s * s)).to_vec()
             }
         }
         // One line at a time, so that no scatter between lines enters.
         let mut source = MeasuredLearningRate::new(&LineSearchSpec { history: 1, ..spec(1.0) }, 1);
         // Minimum at 0.5 with standard error 0.1: slopes -1 ± 0.2 have a mean with standard error 0.2.
-        let (learning_rate, _) = source.at(Step(0), &mut Spread(-1.0, 0.2));
+        let Chosen { learning_rate, .. } = source.choose(&mut Spread(-1.0, 0.2));
         assert!((learning_rate - 0.4).abs() < 1e-9, "{learning_rate}");
         // The minimum lies at 10: half as much again is all that is granted.
-        let (learning_rate, _) = source.at(Step(1), &mut Spread(-20.0, 0.2));
+        let Chosen { learning_rate, .. } = source.choose(&mut Spread(-20.0, 0.2));
         assert!((learning_rate - 0.6).abs() < 1e-9, "{learning_rate}");
         // Nothing is resolved any more: the rate stays.
-        let (learning_rate, measured) = source.at(Step(2), &mut Spread(-1.0, 90.0));
+        let Chosen { learning_rate, measured } = source.choose(&mut Spread(-1.0, 90.0));
         assert!((learning_rate - 0.6).abs() < 1e-9, "{learning_rate}");
         assert!(measured[0].reading.estimate().is_some(), "the minimum itself is still reported, with its error");
     }
@@ -230,12 +262,12 @@ mod tests {
     #[test]
     fn lines_without_a_minimum_keep_the_learning_rate_and_adapt_the_spacing() {
         let mut source = MeasuredLearningRate::new(&spec(1.0), 1);
-        let (learning_rate, measured) = source.at(Step(0), &mut Exact(|s| 1.0 - s - s * s, 0));
+        let Chosen { learning_rate, measured } = source.choose(&mut Exact(|s| 1.0 - s - s * s, 0, 0));
         assert!(matches!(&measured[0].reading, Reading::Unresolved { reason, .. } if reason.contains("bends down")));
         assert!(learning_rate == 0.01 && source.spacing > 1.0, "the points went out in search of an end");
-        source.at(Step(1), &mut Exact(|s| if s > 0.1 { f64::NAN } else { 1.0 - s - s * s }, 0));
+        source.choose(&mut Exact(|s| if s > 0.1 { f64::NAN } else { 1.0 - s - s * s }, 1, 0));
         assert!(source.current() == 0.01 && source.spacing < 0.1, "and came back from where nothing is finite");
-        let (learning_rate, measured) = source.at(Step(2), &mut Exact(|s| 9.0 * s + 9.0 * s * s, 0));
+        let Chosen { learning_rate, measured } = source.choose(&mut Exact(|s| 9.0 * s + 9.0 * s * s, 2, 0));
         assert_eq!(learning_rate, 0.01);
         assert!(matches!(&measured[0].reading, Reading::Unresolved { reason, .. } if reason.contains("rises")));
     }

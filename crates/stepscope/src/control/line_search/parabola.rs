@@ -2,13 +2,15 @@
 
 use thiserror::Error;
 
+use crate::control::reduce::{OneRank, Reduce};
+
 /// ℓ(s) ≈ ℓ(0) + b s + a s² along a line, fitted to the mean of paired differences.
 ///
-/// Every batch is evaluated at all three points s = 0, h, 2h, so that what batches differ by at s = 0 cancels. With
-/// x̄, ȳ the means of xᵢ = ℓᵢ(h) − ℓᵢ(0) and yᵢ = ℓᵢ(2h) − ℓᵢ(0),
+/// Every batch is evaluated at all three points s = 0, p, q, so that what batches differ by at s = 0 cancels. With
+/// x̄, ȳ the means of xᵢ = ℓᵢ(p) − ℓᵢ(0) and yᵢ = ℓᵢ(q) − ℓᵢ(0),
 ///
-/// * a = (ȳ − 2x̄) / (2h²), half the curvature along the line,
-/// * b = (4x̄ − ȳ) / (2h), the slope at 0,
+/// * a = (ȳ/q − x̄/p) / (q − p), half the curvature along the line,
+/// * b = x̄/p − a p, the slope at 0,
 /// * s* = −b / (2a), the minimum.
 ///
 /// Variances follow from those of x and y over batches, that of s* by the delta method. Parabolas of several lines
@@ -52,18 +54,20 @@ pub struct Minimum {
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum ParabolaError {
     /// Nothing to fit.
-    #[error("a parabola needs at least 2 batches and a spacing above 0, got {batches} batches and spacing {spacing}")]
+    #[error(
+        "a parabola needs at least 2 batches and points above 0 in rising order, got {batches} batches and points {points:?}"
+    )]
     TooLittle {
         /// Batches given.
         batches: usize,
-        /// Spacing given.
-        spacing: f64,
+        /// Points given.
+        points: [f64; 2],
     },
     /// A loss along the line is NaN or infinite.
-    #[error("the loss along the step is not finite at a spacing of {spacing}: the spacing is too long")]
+    #[error("the loss along the step is not finite at points {points:?}: they reach too far")]
     NotFinite {
-        /// The spacing of the three points.
-        spacing: f64,
+        /// The two points beside 0.
+        points: [f64; 2],
     },
 }
 
@@ -88,37 +92,51 @@ impl Parabola {
     /// The fit to `losses`, one row `[ℓ(0), ℓ(h), ℓ(2h)]` a batch, with h = `spacing`.
     ///
     /// # Errors
-    /// [`ParabolaError`] for fewer than two batches, a spacing that is not above 0, losses that are not finite.
+    /// As [`Parabola::through`].
     pub fn fit(spacing: f64, losses: &[[f64; 3]]) -> Result<Self, ParabolaError> {
-        let h = spacing;
-        if losses.len() < 2 || !(h.is_finite() && h > 0.0) {
-            return Err(ParabolaError::TooLittle { batches: losses.len(), spacing });
-        }
+        Self::through([spacing, 2.0 * spacing], losses)
+    }
+
+    /// The fit to `losses`, one row `[ℓ(0), ℓ(p), ℓ(q)]` a batch, with `points` p and q.
+    ///
+    /// # Errors
+    /// [`ParabolaError`] for fewer than two batches, points that are not 0 < p < q, losses that are not finite.
+    pub fn through(points: [f64; 2], losses: &[[f64; 3]]) -> Result<Self, ParabolaError> {
         if losses.iter().flatten().any(|loss| !loss.is_finite()) {
-            return Err(ParabolaError::NotFinite { spacing });
+            return Err(ParabolaError::NotFinite { points });
         }
+        Self::over_ranks(points, losses, &mut OneRank)
+    }
+
+    /// The fit to the batches of all ranks; `losses` are those of this rank, and finite.
+    ///
+    /// # Errors
+    /// [`ParabolaError`] as above, the same on every rank.
+    pub fn over_ranks(points: [f64; 2], losses: &[[f64; 3]], reduce: &mut dyn Reduce) -> Result<Self, ParabolaError> {
+        let [p, q] = points;
         // Slope and half curvature of every batch's own parabola: both are linear in its differences.
         let fits: Vec<(f64, f64)> = losses
             .iter()
             .map(|[at0, at1, at2]| {
-                let (x, y) = (at1 - at0, at2 - at0);
-                ((4.0 * x - y) / (2.0 * h), (y - 2.0 * x) / (2.0 * h * h))
+                let (x, y) = ((at1 - at0) / p, (at2 - at0) / q);
+                let half_curvature = (y - x) / (q - p);
+                (x - half_curvature * p, half_curvature)
             })
             .collect();
-        let count = fits.len() as f64;
-        let slope = fits.iter().map(|fit| fit.0).sum::<f64>() / count;
-        let half_curvature = fits.iter().map(|fit| fit.1).sum::<f64>() / count;
-        let moment = |term: fn(f64, f64) -> f64| {
-            let sum: f64 = fits.iter().map(|&(b, a)| term(b - slope, a - half_curvature)).sum();
-            sum / (count * (count - 1.0))
-        };
-        Ok(Self {
-            slope,
-            half_curvature,
-            slope_variance: moment(|b, _| b * b),
-            half_curvature_variance: moment(|_, a| a * a),
-            covariance: moment(|b, a| a * b),
-        })
+        let sum = |term: &dyn Fn(f64, f64) -> f64| fits.iter().map(|&(b, a)| term(b, a)).sum::<f64>();
+        let mut sums = [fits.len() as f64, sum(&|b, _| b), sum(&|_, a| a)];
+        reduce.mean_over_ranks(&mut sums);
+        let [per_rank, slope, half_curvature] = sums;
+        let (slope, half_curvature) = (slope / per_rank, half_curvature / per_rank);
+        let (of_b, of_a) = (|b: f64| b - slope, |a: f64| a - half_curvature);
+        let mut squares = [sum(&|b, _| of_b(b).powi(2)), sum(&|_, a| of_a(a).powi(2)), sum(&|b, a| of_b(b) * of_a(a))];
+        reduce.mean_over_ranks(&mut squares);
+        let count = per_rank * reduce.num_ranks() as f64;
+        if count < 2.0 || !(p > 0.0 && q > p && q.is_finite()) {
+            return Err(ParabolaError::TooLittle { batches: count as usize, points });
+        }
+        let [slope_variance, half_curvature_variance, covariance] = squares.map(|sum| sum / per_rank / (count - 1.0));
+        Ok(Self { slope, half_curvature, slope_variance, half_curvature_variance, covariance })
     }
 
     /// The parabola of the summed loss of several lines, measured independently.

@@ -1,0 +1,131 @@
+//! The step in use, and the measured ones that it is the average of.
+
+use std::collections::VecDeque;
+
+use stepscope_types::spec::{HistoryAverage, LabPalSpec};
+
+use crate::checkpoint::{State, StateError, Stateful};
+
+/// A measured step in its two forms: a length along the unit direction, and the learning rate that it was.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Rate {
+    pub(super) step_length: f64,
+    pub(super) learning_rate: f64,
+}
+
+/// Averages what is measured, once the first updates are over.
+#[derive(Debug, Clone)]
+pub(super) struct Rates {
+    length: usize,
+    average: HistoryAverage,
+    min_step: f64,
+    history: VecDeque<Rate>,
+    current: Option<Rate>,
+    ceiling: f64,
+}
+
+impl Rates {
+    pub(super) fn new(spec: &LabPalSpec) -> Self {
+        let length = usize::try_from(spec.history).unwrap_or(usize::MAX);
+        let (average, min_step) = (spec.history_average, spec.min_step);
+        Self { length, average, min_step, history: VecDeque::new(), current: None, ceiling: f64::INFINITY }
+    }
+
+    pub(super) fn current(&self) -> Option<Rate> {
+        self.current
+    }
+
+    /// Takes in a measured step along a direction of that norm; what is in use from now on.
+    pub(super) fn measured(&mut self, step_length: f64, norm: f64, is_trusted: bool) -> Rate {
+        let step_length = step_length.min(self.ceiling).max(self.min_step);
+        self.ceiling *= 2.0;
+        let learning_rate = (step_length / norm.max(self.min_step)).max(self.min_step);
+        let mut rate = Rate { step_length, learning_rate };
+        if is_trusted {
+            self.history.push_back(rate);
+            while self.history.len() > self.length {
+                self.history.pop_front();
+            }
+            let average = |of: fn(&Rate) -> f64| average(self.average, self.history.iter().map(of).collect());
+            rate = Rate { step_length: average(|r| r.step_length), learning_rate: average(|r| r.learning_rate) };
+        }
+        self.current = Some(rate);
+        rate
+    }
+
+    /// After a step that had to be taken back: none is as long for a while.
+    pub(super) fn exploded(&mut self) {
+        if let Some(rate) = &mut self.current {
+            self.history.clear();
+            rate.step_length *= 0.25;
+            rate.learning_rate *= 0.25;
+            self.ceiling = rate.step_length;
+        }
+    }
+}
+
+fn average(kind: HistoryAverage, mut values: Vec<f64>) -> f64 {
+    match kind {
+        HistoryAverage::Mean => values.iter().sum::<f64>() / values.len() as f64,
+        HistoryAverage::Median => {
+            values.sort_by(f64::total_cmp);
+            let middle = values.len() / 2;
+            if values.len() % 2 == 1 { values[middle] } else { 0.5 * (values[middle - 1] + values[middle]) }
+        }
+    }
+}
+
+impl Stateful for Rates {
+    fn save_state(&self, state: &mut State) {
+        // As vectors and not as JSON, so that every f64 comes back, infinities among them.
+        let rates = self.current.iter().chain(&self.history);
+        state.put_vector("rates", rates.flat_map(|rate| [rate.step_length, rate.learning_rate]).collect());
+        state.put("has_current", &self.current.is_some());
+        state.put_vector("ceiling", vec![self.ceiling]);
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), StateError> {
+        let (pairs, _) = state.vector_of_any_length("rates")?.as_chunks();
+        let mut rates = pairs.iter().map(|&[step_length, learning_rate]| Rate { step_length, learning_rate });
+        self.current = if state.get("has_current")? { rates.next() } else { None };
+        self.history = rates.collect();
+        self.ceiling = state.vector("ceiling", 1)?[0];
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rates(history: u64, history_average: HistoryAverage) -> Rates {
+        Rates::new(&LabPalSpec { history, history_average, ..LabPalSpec::default() })
+    }
+
+    #[test]
+    fn the_average_is_over_the_last_trusted_measurements() {
+        for (average, expected) in [(HistoryAverage::Mean, 4.0), (HistoryAverage::Median, 3.0)] {
+            let mut rates = rates(3, average);
+            assert_eq!(rates.measured(9.0, 2.0, false), Rate { step_length: 9.0, learning_rate: 4.5 });
+            for step in [5.0, 2.0, 3.0] {
+                rates.measured(step, 1.0, true);
+            }
+            assert_eq!(rates.measured(7.0, 1.0, true).step_length, expected);
+        }
+    }
+
+    #[test]
+    fn no_step_is_as_long_as_one_that_exploded_until_others_have_served() {
+        let mut rates = rates(2, HistoryAverage::Mean);
+        rates.measured(8.0, 1.0, true);
+        rates.exploded();
+        let lengths = [8.0; 4].map(|step| rates.measured(step, 1.0, false).step_length);
+        assert_eq!(lengths, [2.0, 4.0, 8.0, 8.0]);
+    }
+
+    #[test]
+    fn a_step_and_a_rate_have_a_floor() {
+        let mut rates = rates(1, HistoryAverage::Mean);
+        assert_eq!(rates.measured(0.0, 1e9, false), Rate { step_length: 1e-6, learning_rate: 1e-6 });
+    }
+}
