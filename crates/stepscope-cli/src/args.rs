@@ -1,6 +1,7 @@
 //! Every command and flag, once.
 
 mod export;
+mod lr_test;
 mod measure;
 mod predict;
 mod sweep;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use stepscope::types::spec::MeasureBudget;
 
 pub(crate) use export::{ExportArguments, LiveArguments, ServerArguments};
+pub(crate) use lr_test::LrTestArguments;
 pub(crate) use measure::{Direction, MeasureArguments};
 pub(crate) use sweep::{Limits, Memory, RunShardArguments, StatusArguments, SweepArguments};
 
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     },
     /// Measure curvature, noise and stability of a saved run, or the loss on lines and planes around it
     Measure(Box<MeasureArguments>),
+    /// Find a learning rate by short sweeps from far too small to far too large ones: the range test
+    LrTest(LrTestArguments),
     /// Train every run of a specification with a [sweep] table, several at a time, and compare them
     Sweep(SweepArguments),
     /// Train a share of a sweep's runs: for Slurm arrays, Kubernetes indexed jobs or a shell loop

@@ -1,10 +1,10 @@
 //! What a set of runs says about the learning rate, in a practitioner's words: a pure function of the records.
 
-use stepscope_types::spec::LearningRateSpec;
 use stepscope_types::{Estimate, Seeds, quantity};
 
 use crate::control_words::about_control;
 use crate::groups::{Group, Groups};
+use crate::references::references;
 use crate::summary::{Number, RunSummary};
 use crate::{Run, Story, number, statistics};
 
@@ -138,7 +138,8 @@ fn headline(best: Option<&Candidate>, best_fixed: Option<&Candidate>, trained: &
     let measured = best_of(trained, |run| run.learning_rate_measured);
     match (rate, measured, best_fixed) {
         (Some(rate), Some(measured), Some(fixed)) if measured.as_good_as(best) && fixed.as_good_as(best) => {
-            format!("Use a learning rate of {rate}, or let it be measured along the step: both end equally well.")
+            let found = found_by(&measured.summary);
+            format!("Use a learning rate of {rate}, or let it be {found}: both end equally well.")
         }
         (Some(rate), ..) if !best.summary.learning_rate_measured && same_rate(trained) => {
             format!(
@@ -148,7 +149,15 @@ fn headline(best: Option<&Candidate>, best_fixed: Option<&Candidate>, trained: &
             )
         }
         (Some(rate), ..) if !best.summary.learning_rate_measured => format!("Use a learning rate of {rate}."),
-        _ => "Let the learning rate be measured along the step: that run ended best.".to_owned(),
+        _ => format!("Let the learning rate be {}: that run ended best.", found_by(&best.summary)),
+    }
+}
+
+/// How a run got its learning rate, where nobody set it.
+fn found_by(run: &RunSummary) -> String {
+    match run.method.as_str() {
+        "sgd" => "measured along the step".to_owned(),
+        method => format!("found by the method {method}"),
     }
 }
 
@@ -370,39 +379,6 @@ fn forecast_quality(runs: &[Run]) -> Option<String> {
         errors.len(),
         number::percent(worst)
     ))
-}
-
-/// The references of what the records show was used.
-fn references(runs: &[Run]) -> Vec<String> {
-    let recorded = |prefix: &str| runs.iter().any(|run| run.names().any(|name| name.starts_with(prefix)));
-    let measured = |run: &Run| run.manifest().spec.optimizer.learning_rate == Some(LearningRateSpec::Measured);
-    let used = [
-        (
-            recorded(quantity::HESSIAN_TOP_EIGENVALUE.name),
-            "Sharpness against the stability limit: Cohen, Kaur, Li, Kolter, Talwalkar, Gradient descent on neural \
-             networks typically occurs at the edge of stability, ICLR 2021.",
-        ),
-        (
-            recorded(quantity::NOISE_SCALE.name),
-            "Gradient noise scale: McCandlish, Kaplan, Amodei et al., An empirical model of large-batch training, 2018.",
-        ),
-        (
-            runs.iter().any(measured),
-            "Learning rate from a parabola of the loss along the step: Mutschler, Laube, Zell, Using a one dimensional \
-             parabolic model of the full-batch loss to estimate learning rates during neural network training, 2021.",
-        ),
-        (
-            recorded("average/"),
-            "Averages of weights as learning rates: Sandler, Zhmoginov, Vladymyrov, Miller, Training trajectories, \
-             mini-batch losses and the curious role of the learning rate, 2023.",
-        ),
-        (
-            runs.iter().any(Run::is_prediction),
-            "Loss curves of mini-batch SGD on a quadratic: Velikanov, Kuznedelev, Yarotsky, A view of mini-batch SGD via \
-             generating functions, ICLR 2023.",
-        ),
-    ];
-    used.into_iter().filter(|(used, _)| *used).map(|(_, reference)| reference.to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod control_words;
 mod groups;
 pub mod number;
 mod page;
+mod references;
 mod run;
 pub mod statistics;
 mod story;

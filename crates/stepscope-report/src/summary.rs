@@ -34,8 +34,11 @@ pub struct RunSummary {
     pub effective_sharpness: Option<Number>,
     /// Its largest reading.
     pub max_effective_sharpness: Option<f64>,
-    /// Where gradient descent becomes unstable: 2 (1 + momentum).
+    /// Where gradient descent becomes unstable: 2 (1 + momentum); infinite where sharpness alone does not say it (Adam, groups,
+    /// methods with a direction of their own), and readings are then not held against it.
     pub stability_limit: f64,
+    /// What turned gradients into steps, as `optimizer.method` names it.
+    pub method: String,
     /// Gradient noise scale in examples; absent where unresolved.
     pub noise_scale: Option<Number>,
     /// Fall of the test loss by the exponential moving average of the weights.
@@ -87,6 +90,7 @@ impl RunSummary {
         let last = |quantity: &Quantity| {
             run.series(quantity.name).last().map(|(point, value)| Number { value, error: point.error })
         };
+        let limit = spec.optimizer.stability_limit();
         let largest = run.series(quantity::EFFECTIVE_SHARPNESS.name).values().map(|(_, value)| value).reduce(f64::max);
         let fixed = match spec.optimizer.learning_rate {
             Some(LearningRateSpec::Fixed(learning_rate)) => Some(learning_rate.get()),
@@ -107,9 +111,10 @@ impl RunSummary {
             test_loss: last(&quantity::TEST_LOSS),
             test_accuracy: last(&quantity::TEST_ACCURACY),
             sharpness: last(&quantity::HESSIAN_TOP_EIGENVALUE),
-            effective_sharpness: last(&quantity::EFFECTIVE_SHARPNESS),
-            max_effective_sharpness: largest,
-            stability_limit: 2.0 * (1.0 + spec.optimizer.momentum.get()),
+            effective_sharpness: last(&quantity::EFFECTIVE_SHARPNESS).filter(|_| limit.is_some()),
+            max_effective_sharpness: largest.filter(|_| limit.is_some()),
+            stability_limit: limit.unwrap_or(f64::INFINITY),
+            method: spec.optimizer.method.to_string(),
             noise_scale: last(&quantity::NOISE_SCALE),
             ema_gain: last(&quantity::EMA_LOSS_GAIN),
             two_point_gain: last(&quantity::TWO_POINT_LOSS_GAIN),

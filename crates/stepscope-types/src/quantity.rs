@@ -56,10 +56,14 @@ quantities! {
         "Forward passes over a mini-batch that the optimizer took in the whole run, those of gradients among them.";
     BACKWARD_PASSES = "control/backward_passes", "1", "Backward passes",
         "Backward passes over a mini-batch that the optimizer took in the whole run.";
+    DISTANCE_ESTIMATE = "control/distance_estimate", "1", "Estimated distance to a minimum",
+        "Prodigy's d after the update, an estimate from below: the learning rate is this times prodigy.learning_rate_factor.";
     GRADIENT_NORM = "train/gradient_norm", "nat", "Gradient norm",
         "Euclidean norm of the gradient of the loss over the probe examples.";
     HESSIAN_TOP_EIGENVALUE = "curvature/hessian_top_eigenvalue", "1/learning-rate", "Sharpness",
         "Algebraically largest eigenvalue of the Hessian of the loss over the probe examples.";
+    PRECONDITIONED_TOP_EIGENVALUE = "curvature/preconditioned_top_eigenvalue", "1/learning-rate", "Sharpness as the optimizer scales it",
+        "Top eigenvalue of the Hessian between the roots of the optimizer's diagonal (Adam, groups of parameters), with coupled weight decay.";
     GAUSS_NEWTON_TOP_EIGENVALUE = "curvature/gauss_newton_top_eigenvalue", "1/learning-rate", "Top eigenvalue of the Gauss-Newton matrix",
         "Largest eigenvalue of the Gauss-Newton matrix over the probe examples; near the sharpness where residuals are small.";
     EFFECTIVE_SHARPNESS = "curvature/effective_sharpness", "1", "Learning rate x sharpness",

@@ -9,7 +9,8 @@ use std::time::Instant;
 use burn::Tensor;
 use burn::tensor::TensorData;
 use stepscope::backend::Backend;
-use stepscope::control::{Direction, HeavyBall};
+use stepscope::control::Direction;
+use stepscope::control::transform::GradientTransform;
 use stepscope::data::Batch;
 use stepscope::measure::objective::mean_loss;
 use stepscope::measure::{Curvature, CurvatureOperator, Objective};
@@ -47,7 +48,7 @@ fn bench(name: &str, spec: &ModelSpec, shape: [usize; 3], rounds: usize) {
     random.fill_normal(&mut v);
     let mut product = v.clone();
     let ten = Lanczos::new(LanczosConfig { max_products: 10, tolerance: 0.0, ..LanczosConfig::default() });
-    let mut optimizer = HeavyBall::new(Momentum::new(0.0).unwrap());
+    let mut optimizer = GradientTransform::heavy_ball(Momentum::new(0.0).unwrap());
 
     let names = ["training step", "gradient", "exact Hessian product", "Gauss-Newton product", "ten Lanczos products"];
     let mut times = vec![Vec::new(); names.len()];
@@ -75,7 +76,7 @@ fn bench(name: &str, spec: &ModelSpec, shape: [usize; 3], rounds: usize) {
     }
 }
 
-fn training_step(network: Model, batch: &Batch, optimizer: &mut HeavyBall) -> Model {
+fn training_step(network: Model, batch: &Batch, optimizer: &mut GradientTransform) -> Model {
     let loss = mean_loss(&network, batch, &Pass::values()).value;
     let gradient = ParamTensors::gradient(&network, &mut loss.backward());
     let direction = optimizer.direction(gradient, &ParamTensors::default);

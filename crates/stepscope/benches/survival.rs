@@ -10,7 +10,8 @@ use burn::Tensor;
 use burn::tensor::TensorData;
 use stepscope::backend::Backend;
 use stepscope::checkpoint::{Retention, State, WeightState};
-use stepscope::control::{Direction, HeavyBall};
+use stepscope::control::Direction;
+use stepscope::control::transform::GradientTransform;
 use stepscope::data::Batch;
 use stepscope::measure::objective::mean_loss;
 use stepscope::models::{Model, ParamLayout, ParamTensors, Pass};
@@ -38,7 +39,7 @@ fn main() {
 struct Training {
     network: Model,
     batch: Batch,
-    optimizer: HeavyBall,
+    optimizer: GradientTransform,
 }
 
 impl Training {
@@ -57,7 +58,7 @@ impl Training {
             labels: Tensor::from_data(TensorData::new(labels, [BATCH]), &backend.tracked()),
             first_example: 0,
         };
-        Self { network, batch, optimizer: HeavyBall::new(Momentum::new(momentum).unwrap()) }
+        Self { network, batch, optimizer: GradientTransform::heavy_ball(Momentum::new(momentum).unwrap()) }
     }
 
     fn step(&mut self) {

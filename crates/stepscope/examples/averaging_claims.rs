@@ -6,7 +6,9 @@
 use std::error::Error;
 
 use stepscope::backend::Backend;
+use stepscope::control::Direction;
 use stepscope::control::schedule::{Shape, cooldown};
+use stepscope::control::transform::GradientTransform;
 use stepscope::data::{Batch, Dataset, Sampler, WithReplacement};
 use stepscope::measure::{
     BatchSource, ChordPlan, FixedBatchesProbe, HalfRateGaugeProbe, Measured, Objective, OneStepProbe, Probe,
@@ -15,7 +17,7 @@ use stepscope::measure::{
 use stepscope::models::{Model, ParamLayout};
 use stepscope::spectral::random::RandomStream;
 use stepscope::types::spec::{DataSpec, ModelKind, ModelSpec, Precision, Sampling};
-use stepscope::types::{BatchSize, Step};
+use stepscope::types::{BatchSize, Momentum, Step};
 
 const BATCH: u64 = 32;
 const BEFORE: u64 = 6000;
@@ -132,12 +134,13 @@ fn main() -> Result<(), Failure> {
     let (mut full_squares, mut batch_squares, mut consecutive) = (Vec::new(), Vec::new(), Vec::new());
     let mut last = Vec::new();
     let mut singles: Vec<(String, f64)> = Vec::new();
+    let rule = GradientTransform::heavy_ball(Momentum::new(momentum)?);
     for step in 0..=WINDOW {
         let ends = LAGS.iter().any(|&lag| step >= lag && (step - lag).is_multiple_of(150));
         if step.is_multiple_of(150) || ends {
             let now = layout.assign(network.clone(), &run.theta);
             let mut at = ProbePoint::new(&now, &layout, Step(step), rate);
-            at.motion.momentum = momentum;
+            at.motion = rule.motion();
             let measured = two_point.measure(&at)?;
             if step.is_multiple_of(150) {
                 last = measured;

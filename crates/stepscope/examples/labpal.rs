@@ -5,7 +5,8 @@ use burn::Tensor;
 use burn::module::{Module, Param};
 use burn::tensor::activation::{log_softmax, relu};
 use stepscope::backend::Backend;
-use stepscope::control::{Context, HeavyBall, LabPal, LabPalMode, LabPalTask, Method, Numbered};
+use stepscope::control::transform::GradientTransform;
+use stepscope::control::{Context, LabPal, LabPalMode, LabPalTask, Method, Numbered};
 use stepscope::data::{Batch, Dataset, sampler};
 use stepscope::models::init::WeightInit;
 use stepscope::spectral::random::RandomStream;
@@ -34,7 +35,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let num_examples = dataset.train.num_examples();
     let task = LabPalTask { batch_size: 32, num_examples: num_examples as u64, num_batches: 1000 };
-    let direction = Box::new(HeavyBall::new(Momentum::default()));
+    let direction = Box::new(GradientTransform::heavy_ball(Momentum::default()));
     let mut method = LabPal::new(LabPalMode::Sgd, &LabPalSpec::default(), direction, task)?;
     let mut batches = sampler(Sampling::WithoutReplacement, num_examples, batch_size, 1)?;
     let mut oracle = losses;

@@ -9,9 +9,9 @@ use burn::Tensor;
 use burn::module::{Module, Param, RunningState};
 use common::{digits, model, relative_error};
 use stepscope::backend::Backend;
+use stepscope::control::transform::GradientTransform;
 use stepscope::control::{
-    Context, Fixed, HeavyBall, LossOracle, Method, NetworkOracle, Numbered, Passes, Reduce, Statistics, StepReport,
-    Stepwise,
+    Context, Fixed, LossOracle, Method, NetworkOracle, Numbered, Passes, Reduce, Statistics, StepReport, Stepwise,
 };
 use stepscope::data::Batch;
 use stepscope::models::{Model, ParamLayout};
@@ -20,7 +20,7 @@ use stepscope::types::{LearningRate, Momentum};
 
 fn momentum_sgd() -> Stepwise {
     let rate = LearningRate::new(0.2).unwrap();
-    Stepwise::new(Box::new(HeavyBall::new(Momentum::new(0.5).unwrap())), Box::new(Fixed(rate)))
+    Stepwise::new(Box::new(GradientTransform::heavy_ball(Momentum::new(0.5).unwrap())), Box::new(Fixed(rate)))
 }
 
 fn batches(from: u32, size: u32) -> Vec<Batch> {

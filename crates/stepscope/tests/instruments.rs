@@ -5,10 +5,12 @@ mod common;
 
 use common::{ACTIVATIONS, digits, dot, model, norm, random_vector};
 use stepscope::backend::Backend;
+use stepscope::control::Direction;
+use stepscope::control::transform::{GradientTransform, Rule};
 use stepscope::data::Dataset;
 use stepscope::measure::{
     BatchSharpnessProbe, BatchSource, CriticalSharpnessProbe, Curvature, CurvatureOperator, DistanceProbe,
-    FixedBatchesProbe, GradientCovarianceProbe, HalfRateGaugeProbe, HessianSpectrumProbe, Measured, Motion, Objective,
+    FixedBatchesProbe, GradientCovarianceProbe, HalfRateGaugeProbe, HessianSpectrumProbe, Measured, Objective,
     OneStepProbe, Probe, ProbePoint, Section, SectionPoint, SharedReadings, SharpnessProbe, per_example_curvature,
 };
 use stepscope::models::{Model, ParamLayout, ParamTensors};
@@ -16,7 +18,7 @@ use stepscope::spectral::LinearOperator;
 use stepscope::spectral::random::RandomStream;
 use stepscope::types::quantity::{self, Quantity};
 use stepscope::types::spec::{Activation, DataSpec, MeasureSpec, ModelKind, ModelSpec, Precision};
-use stepscope::types::{Estimate, Step};
+use stepscope::types::{Estimate, Momentum, Step};
 
 const F64: Precision = Precision::F64;
 
@@ -99,7 +101,10 @@ fn the_critical_rate_brackets_the_crossing_that_a_fine_scan_finds() {
     let velocity = random_vector(layout.num_params(), 9).iter().map(|v| 0.1 * norm(&gradient) * v).collect::<Vec<_>>();
     let direction: Vec<f64> = gradient.iter().zip(&velocity).map(|(g, v)| g + 0.5 * v).collect();
     let velocity = ParamTensors::values(&layout.assign(network.clone(), &velocity));
-    let motion = Motion { momentum: 0.5, nesterov: false, velocity: Some(&velocity) };
+    let mut rule = GradientTransform::heavy_ball(Momentum::new(0.5).unwrap());
+    // From rest, this gradient is the velocity.
+    rule.direction(velocity, &ParamTensors::default);
+    let motion = rule.motion();
     let at = ProbePoint { motion, ..ProbePoint::new(&network, &layout, Step(0), 0.1) };
     let measured = CriticalSharpnessProbe::new(batches(&dataset, 48), whole(&dataset)).measure(&at).unwrap();
     let scan =
@@ -349,7 +354,8 @@ fn sharpness_is_held_against_the_optimizers_own_threshold() {
         let objective = tracked(&dataset, &all(&dataset));
         let random = RandomStream::named(1, "sharpness");
         let mut probe = SharpnessProbe::new(objective, &MeasureSpec::default(), random);
-        let motion = Motion { momentum, nesterov, velocity: None };
+        let rule = GradientTransform::new(if nesterov { Rule::nesterov(momentum) } else { Rule::heavy_ball(momentum) });
+        let motion = rule.motion();
         let at = ProbePoint { motion, ..ProbePoint::new(&network, &layout, Step(0), 0.1) };
         let measured = probe.measure(&at).unwrap();
         let sharpness = estimate(&measured, &quantity::HESSIAN_TOP_EIGENVALUE).value;

@@ -13,7 +13,8 @@ use stepscope::train::{
     Due, Event, Interrupt, Outcome, Run, RunError, ScheduledProbe, Sink, SinkError, Snapshot, TrainError,
 };
 use stepscope::types::spec::{
-    Activation, Instrument, LearningRateSpec, MeasureMode, ModelKind, Normalisation, OptimizerMethod, Precision,
+    Activation, DirectionRule, Instrument, LearningRateSpec, MeasureMode, ModelKind, Normalisation, OptimizerMethod,
+    ParamGroupSpec, Precision,
 };
 use stepscope::types::{BatchSize, LearningRate, Momentum, Record, RunSpec, Step, TrainingDuration};
 
@@ -124,6 +125,45 @@ fn labpal_goes_on_from_every_state_in_the_middle_of_a_measurement_too() {
         spec.labpal.noise_factor = Some(2.0);
         spec.labpal.schedule_at = vec![TrainingDuration::Steps(16)];
         spec.labpal.schedule_batches = vec![2];
+        goes_on_from_every_state(&spec);
+    }
+}
+
+#[test]
+fn every_method_goes_on_from_every_state() {
+    for method in OptimizerMethod::ALL {
+        if matches!(method, OptimizerMethod::LabPalSgd | OptimizerMethod::LabPalNsgd) {
+            continue;
+        }
+        let mut spec = spec(LearningRateSpec::Fixed(LearningRate::new(0.2).unwrap()));
+        spec.optimizer.method = method;
+        if !method.has_learning_rate() {
+            spec.optimizer.learning_rate = None;
+        }
+        if !method.has_own_direction() {
+            spec.optimizer.momentum = Momentum::new(0.4).unwrap();
+        }
+        spec.model.dropout = 0.2;
+        spec.model.normalisation = Some(Normalisation::Batch);
+        spec.train.micro_batch_size = Some(BatchSize::new(20).unwrap());
+        spec.pal.updates_per_measurement = 3;
+        spec.validate().unwrap();
+        goes_on_from_every_state(&spec);
+    }
+}
+
+#[test]
+fn adam_with_groups_decay_and_clipping_goes_on_from_every_state() {
+    for direction in [DirectionRule::Adam, DirectionRule::Nesterov] {
+        let mut spec = spec(LearningRateSpec::Fixed(LearningRate::new(0.01).unwrap()));
+        spec.optimizer.direction = direction;
+        if direction == DirectionRule::Nesterov {
+            spec.optimizer.momentum = Momentum::new(0.9).unwrap();
+        }
+        spec.optimizer.weight_decay = 0.1;
+        spec.optimizer.clip_norm = Some(0.5);
+        let group = ParamGroupSpec { names: "*.bias".into(), learning_rate_factor: 2.0, weight_decay: false };
+        spec.optimizer.groups = vec![group];
         goes_on_from_every_state(&spec);
     }
 }

@@ -7,8 +7,9 @@ use std::num::NonZeroU64;
 
 use common::{digits, fashion, model, norm, objective, relative_error};
 use stepscope::backend::Backend;
+use stepscope::control::Direction;
 use stepscope::control::average::{Ema, TwoPoint};
-use stepscope::control::{Direction, HeavyBall};
+use stepscope::control::transform::GradientTransform;
 use stepscope::data::{Dataset, probe_subset};
 use stepscope::measure::{
     BatchSharpnessProbe, BatchSource, BreakEvenMeter, ChordPlan, CriticalSharpnessProbe, DistanceProbe,
@@ -138,7 +139,7 @@ fn the_update_is_heavy_ball_without_dampening_whatever_the_sign_of_the_momentum(
         let mut network = model(ModelKind::Mlp, Activation::Tanh, Precision::F64, &dataset);
         let layout = ParamLayout::of(&network);
         let objective = objective(&dataset, 32, Precision::F64);
-        let mut optimizer = HeavyBall::new(Momentum::new(momentum).unwrap());
+        let mut optimizer = GradientTransform::heavy_ball(Momentum::new(momentum).unwrap());
         let (mut theta, mut v) = (layout.values(&network), vec![0.0; layout.num_params()]);
         for _ in 0..5 {
             let by_hand = objective.loss_and_gradient(&layout.assign(network.clone(), &theta), &layout).unwrap().1;

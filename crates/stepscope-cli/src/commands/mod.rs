@@ -2,6 +2,7 @@
 
 mod data;
 mod export;
+mod lr_test;
 mod measure;
 mod predict;
 pub(crate) mod report;
@@ -34,6 +35,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             weights::export(&folder, &file, step)
         }
         Command::Measure(arguments) => measure::run(&arguments),
+        Command::LrTest(arguments) => lr_test::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::RunShard(arguments) => run_shard::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),

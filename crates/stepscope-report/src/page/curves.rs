@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Serialize, Serializer};
 use stepscope_types::StopReason;
 use stepscope_types::quantity;
+use stepscope_types::spec::DirectionRule;
 
 use crate::page::lineup::{Lineup, Role};
 use crate::page::panels::{self, Plan};
@@ -296,17 +297,24 @@ fn shape(name: &str) -> &'static str {
     }
 }
 
-/// 2 (1 + momentum), once for each momentum among the runs (`loss-prediction`, section 3).
+/// Where the runs' own rules become unstable, once for each rule among those that sharpness alone decides about
+/// (`loss-prediction`, section 3).
 fn stability_limits(runs: &[&Run]) -> Vec<Limit> {
-    let mut momenta: Vec<f64> = runs.iter().map(|run| run.manifest().spec.optimizer.momentum.get()).collect();
-    momenta.sort_by(f64::total_cmp);
-    momenta.dedup();
-    let limit = |momentum: &f64| {
-        let value = 2.0 * (1.0 + momentum);
-        let with_momentum = if momenta == [0.0] { String::new() } else { format!(" with momentum {momentum}") };
+    let rule = |run: &&Run| {
+        let optimizer = &run.manifest().spec.optimizer;
+        let nesterov = optimizer.direction == DirectionRule::Nesterov;
+        optimizer.stability_limit().map(|limit| (limit, optimizer.momentum.get(), nesterov))
+    };
+    let mut rules: Vec<(f64, f64, bool)> = runs.iter().filter_map(rule).collect();
+    rules.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.2.cmp(&b.2)));
+    rules.dedup();
+    let is_plain = rules.iter().all(|&(_, momentum, _)| momentum == 0.0);
+    let limit = |&(value, momentum, nesterov): &(f64, f64, bool)| {
+        let rule = if nesterov { " of Nesterov" } else { "" };
+        let with_momentum = if is_plain { String::new() } else { format!(" with momentum {momentum}{rule}") };
         Limit { value, label: format!("stability limit {}{with_momentum}", value as f32) }
     };
-    momenta.iter().map(limit).collect()
+    rules.iter().map(limit).collect()
 }
 
 fn spans_decades(drawn: &[Drawn]) -> bool {
@@ -410,6 +418,14 @@ mod tests {
         manifest.spec.optimizer.momentum = stepscope_types::Momentum::new(0.9).unwrap();
         let limits = stability_limits(&[&Run::from_records(manifest, [])]);
         assert_eq!((limits[0].value, limits[0].label.as_str()), (3.8, "stability limit 3.8 with momentum 0.9"));
+        let mut manifest = synthetic::manifest("run", 0.1);
+        manifest.spec.optimizer.momentum = stepscope_types::Momentum::new(0.5).unwrap();
+        manifest.spec.optimizer.direction = DirectionRule::Nesterov;
+        let mut adam = synthetic::manifest("run", 0.1);
+        adam.spec.optimizer.direction = DirectionRule::Adam;
+        let limits = stability_limits(&[&Run::from_records(manifest, []), &Run::from_records(adam, [])]);
+        let labels: Vec<&str> = limits.iter().map(|limit| limit.label.as_str()).collect();
+        assert_eq!(labels, ["stability limit 1.5 with momentum 0.5 of Nesterov"]);
     }
 
     #[test]

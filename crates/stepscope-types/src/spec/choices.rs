@@ -145,12 +145,48 @@ pub enum OptimizerMethod {
     /// LABPAL&NSGD: the same with a measured length of the step along v/‖v‖.
     #[serde(rename = "labpal-nsgd")]
     LabPalNsgd,
+    /// Schedule-Free SGD: gradients beside a running mean, which is the model; no schedule is needed.
+    ScheduleFree,
+    /// Prodigy: Adam whose learning rate grows with the distance covered.
+    Prodigy,
+    /// SPS: the stochastic Polyak step, from the batch's loss and slope, as `[polyak]` says.
+    Sps,
+    /// MoMo: Polyak's step with momentum, as `[polyak]` says.
+    Momo,
+    /// PAL: a parabola through the loss of the step's own batch, every update anew.
+    Pal,
+    /// Full-batch PAL: a parabola through the loss of the whole training set every so many updates, as `[pal]` says.
+    Fbpal,
+    /// SLS: an Armijo search on the step's own batch.
+    Sls,
+    /// PoNoS: an Armijo search from Polyak's step that is not monotone.
+    Ponos,
 }
 
 impl OptimizerMethod {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Sgd,
+        Self::LabPalSgd,
+        Self::LabPalNsgd,
+        Self::ScheduleFree,
+        Self::Prodigy,
+        Self::Sps,
+        Self::Momo,
+        Self::Pal,
+        Self::Fbpal,
+        Self::Sls,
+        Self::Ponos,
+    ];
+
     /// Whether `optimizer.learning_rate` says how far a step goes.
     pub fn has_learning_rate(self) -> bool {
-        self == Self::Sgd
+        matches!(self, Self::Sgd | Self::ScheduleFree)
+    }
+
+    /// Whether it goes along a direction of its own, and not along that of `optimizer.direction`.
+    pub fn has_own_direction(self) -> bool {
+        matches!(self, Self::ScheduleFree | Self::Prodigy | Self::Momo)
     }
 }
 
@@ -160,6 +196,14 @@ impl fmt::Display for OptimizerMethod {
             Self::Sgd => "sgd",
             Self::LabPalSgd => "labpal-sgd",
             Self::LabPalNsgd => "labpal-nsgd",
+            Self::ScheduleFree => "schedule-free",
+            Self::Prodigy => "prodigy",
+            Self::Sps => "sps",
+            Self::Momo => "momo",
+            Self::Pal => "pal",
+            Self::Fbpal => "fbpal",
+            Self::Sls => "sls",
+            Self::Ponos => "ponos",
         })
     }
 }
@@ -233,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_method_is_called_as_it_is_written() {
-        for method in [OptimizerMethod::Sgd, OptimizerMethod::LabPalSgd, OptimizerMethod::LabPalNsgd] {
+        for method in OptimizerMethod::ALL {
             assert_eq!(serde_json::to_value(method).unwrap(), method.to_string());
         }
     }

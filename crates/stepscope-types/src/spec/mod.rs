@@ -12,11 +12,13 @@
 mod checkpoint;
 mod choices;
 mod data;
+mod direction;
 mod instruments;
 mod labpal;
 mod measure;
 mod measure_mode;
 mod model;
+mod relatives;
 mod schedules;
 mod sweep;
 
@@ -30,11 +32,13 @@ pub use choices::{
     Sampling,
 };
 pub use data::{AugmentSpec, DataSpec};
+pub use direction::{AdamSpec, DirectionRule, ParamGroupSpec, WeightDecayForm};
 pub use instruments::{Instrument, MeasureBudget, MeasurePreset, ParseBudgetError};
 pub use labpal::{HistoryAverage, LabPalProfile, LabPalSpec, OutsideNorms, StepCap};
 pub use measure::MeasureSpec;
 pub use measure_mode::MeasureMode;
 pub use model::ModelSpec;
+pub use relatives::{PalSpec, PolyakSpec, PonosSpec, ProdigySpec, ScheduleFreeSpec, SearchStart, SlsSpec};
 pub use schedules::SchedulesSpec;
 pub use sweep::{SweepRange, SweepSeeds, SweepSpec};
 
@@ -68,6 +72,24 @@ pub struct RunSpec {
     /// How LABPAL measures and steps; only for the methods `labpal-sgd` and `labpal-nsgd`.
     #[serde(default)]
     pub labpal: LabPalSpec,
+    /// What Schedule-Free SGD is told; only for the method `schedule-free`.
+    #[serde(default)]
+    pub schedule_free: ScheduleFreeSpec,
+    /// What Prodigy is told; only for the method `prodigy`.
+    #[serde(default)]
+    pub prodigy: ProdigySpec,
+    /// What Polyak's step is told; only for the methods `sps` and `momo`.
+    #[serde(default)]
+    pub polyak: PolyakSpec,
+    /// What PAL is told, lengths as distances in weight space; only for the methods `pal` and `fbpal`.
+    #[serde(default)]
+    pub pal: PalSpec,
+    /// What SLS is told; only for the method `sls`.
+    #[serde(default)]
+    pub sls: SlsSpec,
+    /// What PoNoS is told; only for the method `ponos`.
+    #[serde(default)]
+    pub ponos: PonosSpec,
     /// What is measured along the run.
     #[serde(default)]
     pub measure: MeasureSpec,
@@ -90,11 +112,15 @@ pub struct TrainSpec {
     pub duration: TrainingDuration,
     /// Examples per update.
     pub batch_size: BatchSize,
+    /// Examples per pass through the network, to save memory: the gradients of a batch's parts are averaged. Without the key the
+    /// whole batch. Batch normalisation sees each part by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub micro_batch_size: Option<BatchSize>,
     /// How batches are drawn.
     pub sampling: Sampling,
 }
 
-/// Along v ← momentum·v + g; how far, the method says.
+/// Which way steps go, and how far: θ ← θ − η·direction with η as the method says.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimizerSpec {
@@ -103,8 +129,29 @@ pub struct OptimizerSpec {
     /// A number, or `"measured"` to measure it along the step; for the methods that have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<LearningRateSpec>,
+    /// How gradients become the direction of a step.
+    pub direction: DirectionRule,
     /// Momentum, between −1 and 1; 0 is plain SGD.
     pub momentum: Momentum,
+    /// Weight decay; 0 for none.
+    #[schemars(range(min = 0))]
+    pub weight_decay: f64,
+    /// Where weight decay enters; without the key decoupled for "adam" and coupled for the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay_form: Option<WeightDecayForm>,
+    /// Longest gradient: a longer one is shortened to this norm before it is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub clip_norm: Option<f64>,
+    /// Largest entry of a gradient by magnitude: larger ones are set to it, before the norm is clipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub clip_value: Option<f64>,
+    /// Parameters with a learning rate of their own, or without weight decay.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<ParamGroupSpec>,
+    /// The numbers of optimizer.direction = "adam".
+    pub adam: AdamSpec,
 }
 
 impl OptimizerSpec {
@@ -187,6 +234,7 @@ impl Default for TrainSpec {
         Self {
             duration: TrainingDuration::Epochs(10.0),
             batch_size: batch_size(32),
+            micro_batch_size: None,
             sampling: Sampling::WithoutReplacement,
         }
     }
@@ -228,6 +276,12 @@ impl RunSpec {
             schedule: SchedulesSpec::default(),
             line_search: LineSearchSpec::default(),
             labpal: LabPalSpec::default(),
+            schedule_free: ScheduleFreeSpec::default(),
+            prodigy: ProdigySpec::default(),
+            polyak: PolyakSpec::default(),
+            pal: PalSpec::default(),
+            sls: SlsSpec::default(),
+            ponos: PonosSpec::default(),
             measure: MeasureSpec::default(),
             average: AverageSpec::default(),
             checkpoint: CheckpointSpec::default(),
@@ -258,6 +312,13 @@ impl RunSpec {
         no_fraction("train.duration", self.train.duration)?;
         self.optimizer.validate()?;
         self.labpal.validate()?;
+        self.schedule_free.validate()?;
+        self.prodigy.validate()?;
+        self.polyak.validate()?;
+        self.pal.validate()?;
+        self.sls.validate()?;
+        self.ponos.validate()?;
+        self.optimizer.validate_direction()?;
         positive("line_search.update_step_adaptation", self.line_search.update_step_adaptation)?;
         at_least("line_search.num_batches", self.line_search.num_batches, 2)?;
         at_least("line_search.history", self.line_search.history, 1)?;
@@ -268,6 +329,7 @@ impl RunSpec {
         at_least("measure.noise_batches", self.measure.noise_batches, 8)?;
         self.measure.validate_mode(&self.model)?;
         let is_number = matches!(self.optimizer.learning_rate, Some(LearningRateSpec::Fixed(_)));
+        self.optimizer.validate_schedules(&self.schedule)?;
         require(self.schedule.learning_rate.is_none() || is_number, "schedule.learning_rate", || {
             "the learning rate is measured along the step and follows no schedule: give optimizer.learning_rate a number, or take the schedule out".to_owned()
         })?;
@@ -347,6 +409,55 @@ mod tests {
         case("labpal.max_direction_norm", |s| s.labpal.max_direction_norm = 1e-3);
         case("labpal.schedule_batches", |s| s.labpal.schedule_batches = vec![2]);
         case("labpal.noise_factor", |s| s.labpal.noise_factor = Some(-1.0));
+        case("optimizer.learning_rate", |s| {
+            (s.optimizer.method, s.optimizer.learning_rate) =
+                (OptimizerMethod::ScheduleFree, Some(LearningRateSpec::Measured));
+        });
+        case("optimizer.momentum", |s| {
+            (s.optimizer.method, s.optimizer.momentum) = (OptimizerMethod::ScheduleFree, Momentum::new(0.9).unwrap());
+        });
+        case("optimizer.direction", |s| {
+            s.optimizer = OptimizerSpec {
+                method: OptimizerMethod::Prodigy,
+                direction: DirectionRule::Adam,
+                ..OptimizerSpec::default()
+            };
+        });
+        case("optimizer.weight_decay", |s| {
+            let method = OptimizerMethod::Momo;
+            s.optimizer = OptimizerSpec { method, weight_decay: 0.1, ..OptimizerSpec::default() };
+        });
+        case("schedule_free.interpolation", |s| s.schedule_free.interpolation = 1.0);
+        case("prodigy.learning_rate_factor", |s| s.prodigy.learning_rate_factor = 0.0);
+        case("prodigy.initial_distance", |s| s.prodigy.initial_distance = 0.0);
+        case("prodigy.coefficient", |s| s.prodigy.coefficient = f64::NAN);
+        case("prodigy.max_growth", |s| s.prodigy.max_growth = Some(1.0));
+        case("polyak.lower_bound", |s| s.polyak.lower_bound = f64::INFINITY);
+        case("polyak.c", |s| s.polyak.c = 0.0);
+        case("polyak.growth", |s| s.polyak.growth = 0.5);
+        case("polyak.beta", |s| s.polyak.beta = -0.1);
+        case("polyak.max_learning_rate", |s| s.polyak.max_learning_rate = 0.0);
+        case("pal.probe_length", |s| s.pal.probe_length = 0.0);
+        case("pal.update_step_adaptation", |s| s.pal.update_step_adaptation = -1.0);
+        case("pal.updates_per_measurement", |s| s.pal.updates_per_measurement = 0);
+        case("sls.c", |s| s.sls.c = 1.0);
+        case("sls.shrink", |s| s.sls.shrink = 1.0);
+        case("sls.growth", |s| s.sls.growth = 0.9);
+        case("ponos.memory", |s| s.ponos.memory = 1.1);
+        case("ponos.max_learning_rate", |s| s.ponos.max_learning_rate = 1e-9);
+        case("optimizer.weight_decay", |s| s.optimizer.weight_decay = -0.1);
+        case("optimizer.adam.beta2", |s| s.optimizer.adam.beta2 = 1.0);
+        case("optimizer.adam.epsilon", |s| s.optimizer.adam.epsilon = 0.0);
+        case("optimizer.clip_norm", |s| s.optimizer.clip_norm = Some(0.0));
+        case("optimizer.clip_value", |s| s.optimizer.clip_value = Some(f64::NAN));
+        case("optimizer.momentum", |s| s.optimizer.direction = DirectionRule::Nesterov);
+        case("optimizer.momentum", |s| {
+            (s.optimizer.direction, s.optimizer.momentum) = (DirectionRule::Adam, Momentum::new(0.9).unwrap());
+        });
+        case("optimizer.groups", |s| {
+            let group = ParamGroupSpec { names: "*".into(), learning_rate_factor: 0.0, weight_decay: true };
+            s.optimizer.groups = vec![group];
+        });
         case("line_search.num_batches", |s| s.line_search.num_batches = 1);
         case("line_search.update_step_adaptation", |s| s.line_search.update_step_adaptation = f64::INFINITY);
         case("measure.examples", |s| s.measure.examples = 0);

@@ -2,37 +2,75 @@
 
 use burn::module::Module;
 use stepscope_types::RunSpec;
-use stepscope_types::spec::{LearningRateSpec, OptimizerMethod};
+use stepscope_types::spec::{LearningRateSpec, OptimizerMethod, OptimizerSpec, SearchStart};
+use thiserror::Error;
 
-use super::direction::HeavyBall;
 use super::labpal::{LabPal, LabPalError, LabPalMode, LabPalTask};
-use super::line_search::MeasuredLearningRate;
+use super::line_search::{
+    ArmijoSearch, ArmijoSettings, FullBatchParabolicSearch, MeasuredLearningRate, NonMonotoneSearch,
+    NonMonotoneSettings, ParabolicSearch, ParabolicSettings, PolyakSettings, PolyakStep, Reset,
+};
 use super::method::Method;
+use super::momo::{Momo, MomoSettings};
+use super::prodigy::{Prodigy, ProdigySettings};
 use super::schedule::{GaugedLearningRate, GaugedSteps};
+use super::schedule_free::{ScheduleFree, ScheduleFreeSettings};
 use super::scheduled::{GaugedLength, Scheduled};
 use super::step_length::{Fixed, StepLength};
 use super::stepwise::Stepwise;
+use super::transform::{Clip, GradientTransform};
+use crate::models::{ParamLayout, PatternError};
 use crate::train::Plan;
 
-/// The method of `spec`, at its start, for that many training examples. `plan` has the spec's lengths in steps.
+/// A method that does not fit the data or the network.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum MethodError {
+    /// LABPAL would measure over more examples than there are.
+    #[error(transparent)]
+    LabPal(#[from] LabPalError),
+    /// A group of parameters has none.
+    #[error("optimizer.groups: {0}")]
+    Groups(#[from] PatternError),
+}
+
+/// The method of `spec`, at its start, for that many training examples and a network of that layout. `plan` has the spec's
+/// lengths in steps.
 ///
 /// # Errors
-/// [`LabPalError`] where LABPAL would measure over more examples than there are.
+/// [`MethodError`] where LABPAL would measure over more examples than there are, and for a group of parameters that has none.
 pub fn method<M: Module, B: 'static>(
     spec: &RunSpec,
     plan: &Plan,
     num_examples: u64,
-) -> Result<Box<dyn Method<M, B>>, LabPalError> {
-    let direction = HeavyBall::new(spec.optimizer.momentum);
+    layout: &ParamLayout,
+) -> Result<Box<dyn Method<M, B>>, MethodError> {
+    let optimizer = &spec.optimizer;
+    let transform = GradientTransform::of_spec(optimizer, layout)?;
     let changes = spec.schedule.momentum.is_some();
-    let direction = Box::new(if changes { direction.with_changing_momentum() } else { direction });
-    let mode = match spec.optimizer.method {
-        OptimizerMethod::Sgd => return Ok(Box::new(Stepwise::new(direction, step_length(spec, plan)))),
-        OptimizerMethod::LabPalSgd => LabPalMode::Sgd,
-        OptimizerMethod::LabPalNsgd => LabPalMode::Nsgd,
+    let transform = Box::new(if changes { transform.with_changing_momentum() } else { transform });
+    let labpal = |mode, direction| -> Result<Box<dyn Method<M, B>>, MethodError> {
+        let task = LabPalTask { batch_size: spec.train.batch_size.get(), num_examples, num_batches: plan.num_steps };
+        Ok(Box::new(LabPal::new(mode, &spec.labpal, direction, task)?))
     };
-    let task = LabPalTask { batch_size: spec.train.batch_size.get(), num_examples, num_batches: plan.num_steps };
-    Ok(Box::new(LabPal::new(mode, &spec.labpal, direction, task)?))
+    let length: Box<dyn StepLength> = match optimizer.method {
+        OptimizerMethod::LabPalSgd => return labpal(LabPalMode::Sgd, transform),
+        OptimizerMethod::LabPalNsgd => return labpal(LabPalMode::Nsgd, transform),
+        OptimizerMethod::ScheduleFree => return Ok(Box::new(ScheduleFree::new(schedule_free(spec, plan)))),
+        OptimizerMethod::Prodigy => return Ok(Box::new(Prodigy::new(prodigy(spec)))),
+        OptimizerMethod::Momo => return Ok(Box::new(Momo::new(momo(spec)))),
+        OptimizerMethod::Sgd => step_length(spec, plan),
+        OptimizerMethod::Sps => Box::new(PolyakStep::new(polyak(spec, plan))),
+        OptimizerMethod::Pal => Box::new(ParabolicSearch::new(parabolic(spec))),
+        OptimizerMethod::Fbpal => {
+            // As many batches as pass over the training set once.
+            let batches = (num_examples / spec.train.batch_size.get()).max(2) as usize;
+            let every = spec.pal.updates_per_measurement;
+            Box::new(FullBatchParabolicSearch::new(parabolic(spec), every, batches))
+        }
+        OptimizerMethod::Sls => Box::new(ArmijoSearch::new(armijo(spec, plan))),
+        OptimizerMethod::Ponos => Box::new(NonMonotoneSearch::new(non_monotone(spec))),
+    };
+    Ok(Box::new(Stepwise::new(transform, length)))
 }
 
 fn step_length(spec: &RunSpec, plan: &Plan) -> Box<dyn StepLength> {
@@ -45,5 +83,93 @@ fn step_length(spec: &RunSpec, plan: &Plan) -> Box<dyn StepLength> {
         (_, None, Some(LearningRateSpec::Fixed(learning_rate))) => Box::new(Fixed(learning_rate)),
         // A method with a learning rate has one: the specification was checked.
         _ => Box::new(MeasuredLearningRate::new(&spec.line_search, plan.line_search_every)),
+    }
+}
+
+fn clip(optimizer: &OptimizerSpec) -> Clip {
+    Clip { value: optimizer.clip_value, norm: optimizer.clip_norm }
+}
+
+fn schedule_free(spec: &RunSpec, plan: &Plan) -> ScheduleFreeSettings {
+    // A method with a learning rate has one, and this one's is a number: the specification was checked.
+    let learning_rate = match spec.optimizer.learning_rate {
+        Some(LearningRateSpec::Fixed(learning_rate)) => learning_rate.get(),
+        _ => 0.0,
+    };
+    ScheduleFreeSettings {
+        learning_rate,
+        interpolation: spec.schedule_free.interpolation,
+        warmup: plan.steps(spec.schedule_free.warmup),
+        weight_decay: spec.optimizer.weight_decay,
+        clip: clip(&spec.optimizer),
+    }
+}
+
+fn prodigy(spec: &RunSpec) -> ProdigySettings {
+    ProdigySettings {
+        learning_rate: spec.prodigy.learning_rate_factor,
+        adam: spec.optimizer.adam,
+        initial_distance: spec.prodigy.initial_distance,
+        coefficient: spec.prodigy.coefficient,
+        max_growth: spec.prodigy.max_growth.unwrap_or(f64::INFINITY),
+        weight_decay: spec.optimizer.weight_decay,
+        clip: clip(&spec.optimizer),
+    }
+}
+
+fn momo(spec: &RunSpec) -> MomoSettings {
+    MomoSettings {
+        max_learning_rate: spec.polyak.max_learning_rate,
+        beta: spec.polyak.beta,
+        lower_bound: spec.polyak.lower_bound,
+        clip: clip(&spec.optimizer),
+    }
+}
+
+fn polyak(spec: &RunSpec, plan: &Plan) -> PolyakSettings {
+    PolyakSettings {
+        c: spec.polyak.c,
+        lower_bound: spec.polyak.lower_bound,
+        initial_learning_rate: spec.polyak.initial_learning_rate,
+        max_learning_rate: spec.polyak.max_learning_rate,
+        growth: spec.polyak.growth,
+        steps_per_epoch: plan.steps_per_epoch,
+    }
+}
+
+fn parabolic(spec: &RunSpec) -> ParabolicSettings {
+    ParabolicSettings {
+        probe_length: spec.pal.probe_length,
+        update_step_adaptation: spec.pal.update_step_adaptation,
+        max_step_length: spec.pal.max_step_length,
+        initial_learning_rate: spec.line_search.initial_learning_rate.get(),
+    }
+}
+
+fn armijo(spec: &RunSpec, plan: &Plan) -> ArmijoSettings {
+    ArmijoSettings {
+        initial_learning_rate: spec.sls.initial_learning_rate,
+        max_learning_rate: spec.sls.max_learning_rate,
+        c: spec.sls.c,
+        shrink: spec.sls.shrink,
+        growth: spec.sls.growth,
+        reset: match spec.sls.start {
+            SearchStart::Last => Reset::Keep,
+            SearchStart::Grown => Reset::Grow,
+            SearchStart::Initial => Reset::Restart,
+        },
+        steps_per_epoch: plan.steps_per_epoch,
+    }
+}
+
+fn non_monotone(spec: &RunSpec) -> NonMonotoneSettings {
+    NonMonotoneSettings {
+        c: spec.ponos.c,
+        polyak_c: spec.ponos.polyak_c,
+        shrink: spec.ponos.shrink,
+        memory: spec.ponos.memory,
+        lower_bound: spec.ponos.lower_bound,
+        min_learning_rate: spec.ponos.min_learning_rate,
+        max_learning_rate: spec.ponos.max_learning_rate,
     }
 }

@@ -49,6 +49,12 @@ pub trait Method<M, B>: WeightState {
 
     /// Gets back, by their numbers, the batches that were held when the state that was loaded was saved.
     fn restore_held(&mut self, _batch: &mut dyn FnMut(u64) -> B) {}
+
+    /// Whether gradients are taken somewhere else than at the model that is handed out. What normalisation layers saw is then
+    /// not what they would see at that model, and its running statistics have to be computed anew before it is evaluated.
+    fn trains_elsewhere(&self) -> bool {
+        false
+    }
 }
 
 /// A batch with its place in the training.

@@ -2,6 +2,7 @@
 
 use burn::Tensor;
 use burn::module::Module;
+use stepscope_spectral::random::RandomStream;
 
 use crate::data::Batch;
 use crate::measure::objective::scalar;
@@ -68,33 +69,69 @@ impl<M: Module, B, F: FnMut(&M, &B, u64) -> Tensor<1>> LossOracle<M, B> for F {
 
 /// The oracle of stepscope's own networks: cross-entropy in the mode of a training step, batch statistics and the dropout
 /// masks of the seed, which leave the network as it is.
+///
+/// A batch may pass through the network in parts ([`NetworkOracle::in_micro_batches`]): loss and gradient are then the means over
+/// the batch's examples all the same, with the memory of one part. Normalisation layers see each part by itself.
 #[derive(Debug, Clone, Default)]
 pub struct NetworkOracle {
-    statistics: BatchStatistics,
+    statistics: Vec<BatchStatistics>,
+    micro_batch_size: Option<usize>,
 }
 
 impl NetworkOracle {
-    /// What normalisation layers saw in the last pass with a gradient, for the network to absorb once its step is taken.
-    pub fn statistics(&self) -> &BatchStatistics {
-        &self.statistics
+    /// The same with batches in parts of at most that many examples, at least 1.
+    #[must_use]
+    pub fn in_micro_batches(mut self, size: Option<u64>) -> Self {
+        self.micro_batch_size = size.map(|size| (size as usize).max(1));
+        self
+    }
+
+    /// The network that has absorbed what its normalisation layers saw in the last pass with a gradient, part after part.
+    pub fn absorb_into<M: Module>(&self, network: M) -> M {
+        self.statistics.iter().fold(network, |network, statistics| statistics.absorb_into(network))
+    }
+
+    /// The parts of a batch, each with its share of the examples and a seed of its own.
+    fn parts(&self, batch: &Batch, seed: u64) -> Vec<(Batch, f64, u64)> {
+        let (len, size) = (batch.len(), self.micro_batch_size.unwrap_or(usize::MAX));
+        if len <= size {
+            return vec![(batch.clone(), 1.0, seed)];
+        }
+        let starts = (0..len).step_by(size).enumerate();
+        starts
+            .map(|(index, start)| {
+                let end = (start + size).min(len);
+                let seed = RandomStream::new(seed, index as u64).next_word();
+                (batch.slice(start..end), (end - start) as f64 / len as f64, seed)
+            })
+            .collect()
     }
 }
 
 impl<N: Network> LossOracle<N, Batch> for NetworkOracle {
     fn loss(&mut self, network: &N, batch: &Batch, seed: u64) -> f64 {
         // Train or evaluation is the pass's to say and not the device's, so that no graph need be built.
-        let (images, labels) = (batch.images.clone().inner(), batch.labels.clone().inner());
-        let logits = network.valid().logits(Dual::constant(images), &Pass::training(seed));
-        mean(cross_entropy(logits, labels).value)
+        let plain = network.valid();
+        let parts = self.parts(batch, seed).into_iter().map(|(part, share, seed)| {
+            let (images, labels) = (part.images.inner(), part.labels.inner());
+            let logits = plain.logits(Dual::constant(images), &Pass::training(seed));
+            share * mean(cross_entropy(logits, labels).value)
+        });
+        parts.sum()
     }
 
     fn loss_and_gradient(&mut self, network: &N, batch: &Batch, seed: u64) -> (f64, ParamTensors) {
-        let pass = Pass::training(seed);
-        let logits = network.logits(Dual::constant(batch.images.clone()), &pass);
-        let losses = cross_entropy(logits, batch.labels.clone()).value;
-        let loss = mean(losses.clone());
-        self.statistics = pass.statistics();
-        (loss, ParamTensors::gradient(network, &mut losses.mean().backward()))
+        self.statistics.clear();
+        let (mut loss, mut gradient) = (0.0, ParamTensors::default());
+        for (part, share, seed) in self.parts(batch, seed) {
+            let pass = Pass::training(seed);
+            let losses = cross_entropy(network.logits(Dual::constant(part.images), &pass), part.labels).value;
+            loss += share * mean(losses.clone());
+            self.statistics.push(pass.statistics());
+            let own = ParamTensors::gradient(network, &mut losses.mean().backward());
+            gradient.scale_and_add(1.0, share, &own);
+        }
+        (loss, gradient)
     }
 }
 

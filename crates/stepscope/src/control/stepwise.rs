@@ -16,7 +16,7 @@ use crate::models::{ParamLayout, ParamTensors};
 
 /// θ ← θ − η v for every batch, with v from a [`Direction`] and η from a [`StepLength`].
 ///
-/// SGD is [`HeavyBall`](super::HeavyBall) with [`Fixed`](super::Fixed); a line search is another length.
+/// SGD is a [`GradientTransform`](super::transform::GradientTransform) with [`Fixed`](super::Fixed); a line search is another length.
 #[derive(Debug)]
 pub struct Stepwise {
     direction: Box<dyn Direction>,

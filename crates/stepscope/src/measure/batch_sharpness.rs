@@ -2,10 +2,11 @@
 
 use stepscope_spectral::LinearOperator;
 use stepscope_types::quantity;
-use stepscope_types::{Estimate, Uncertainty};
+use stepscope_types::{Estimate, Reading, Uncertainty};
 
 use super::batches::BatchSource;
 use super::cost::Cost;
+use super::motion::Scaling;
 use super::operators::{BatchLoss, Curvature, CurvatureOperator, Kinks, ProductError};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::statistics::{dot, mean_and_error};
@@ -90,10 +91,21 @@ impl<N: BatchLoss<B>, B> Probe<N> for BatchSharpnessProbe<'_, B> {
             .over_examples((samples.len() * self.batches.batch_size()) as u64)
             .with_products(samples.len() as u64)
             .in_mode(at.mode);
-        let position = sharpness
-            .clone()
-            .with_products(0)
-            .scaled(at.learning_rate / at.motion.stability_threshold(), quantity::BATCH_STABILITY_POSITION.unit);
+        let felt = Estimate { value: sharpness.value + at.motion.coupled_decay(), ..sharpness.clone() };
+        let position = felt.with_products(0).scaled(
+            at.learning_rate / at.motion.stability_threshold(at.learning_rate),
+            quantity::BATCH_STABILITY_POSITION.unit,
+        );
+        let position = match at.motion.scaling(at.network) {
+            Scaling::None => Reading::Value(position),
+            Scaling::Diagonal(_) | Scaling::Unknown => Reading::Unresolved {
+                reason:
+                    "the optimizer scales every parameter on its own, and this curvature is along the plain gradient: \
+                         look at stability/sharpness_over_threshold"
+                        .to_owned(),
+                num_examples: 0,
+            },
+        };
         Ok(vec![
             Measured::new(&quantity::BATCH_SHARPNESS, sharpness),
             Measured::new(&quantity::BATCH_STABILITY_POSITION, position),

@@ -109,7 +109,12 @@ impl BreakEvenMeter {
         spread: &Spread,
         about: &impl Fn(&'static Quantity, f64, f64) -> Measured,
     ) -> Result<Vec<Measured>, TheoryError> {
-        let (rate, momentum) = (at.learning_rate, at.motion.momentum);
+        if let Some(why) = at.motion.beyond_heavy_ball() {
+            let reason = format!("the break-even condition is that of heavy-ball SGD, and {why}");
+            let reading = Reading::Unresolved { reason, num_examples: 0 };
+            return Ok(vec![Measured::new(&quantity::LEARNING_RATE_POSITION, reading)]);
+        }
+        let (rate, momentum) = (at.learning_rate, at.motion.momentum());
         let noise_factor = self.sampling.noise_factor(self.batch_size)?;
         let largest = |mean: f64, deviation: f64| {
             largest_stable_learning_rate_with_momentum(mean, deviation, noise_factor, momentum).unwrap_or(f64::NAN)

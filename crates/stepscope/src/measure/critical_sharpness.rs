@@ -60,7 +60,7 @@ impl<N: BatchLoss<B>, B> Probe<N> for CriticalSharpnessProbe<'_, B> {
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
         let indices = self.batches.draw();
         let batch = self.batches.objective(&indices);
-        let direction = at.motion.direction(gradient(at.network, &batch)?);
+        let direction = at.motion.direction(gradient(at.network, &batch)?, at.network);
         let plain = at.values();
         let loss_on =
             |objective: &Objective<B>, length: f64| objective.mean_loss(&direction.displace(plain.clone(), -length));

@@ -55,7 +55,7 @@ impl<'a, B> HalfRateGaugeProbe<'a, B> {
     ) -> Result<Vec<(f64, f64)>, ProductError> {
         let one = |_| {
             let indices = self.batches.draw();
-            let update = at.motion.direction(gradient(at.network, &self.batches.objective(&indices))?);
+            let update = at.motion.direction(gradient(at.network, &self.batches.objective(&indices))?, at.network);
             let mut losses = [loss; 4];
             for (loss, s) in losses.iter_mut().zip(Self::POSITIONS).skip(1) {
                 *loss = self.examples.mean_loss(&update.displace(plain.clone(), -s * at.learning_rate))?;

@@ -30,7 +30,7 @@ mod section;
 mod shared;
 pub mod sharpness;
 mod statistics;
-mod student;
+pub(crate) mod student;
 mod two_point;
 
 pub use batch_sharpness::BatchSharpnessProbe;
@@ -47,7 +47,7 @@ pub use half_rate_gauge::HalfRateGaugeProbe;
 pub use hessian_spectrum::HessianSpectrumProbe;
 pub use local_quadratic::LocalQuadraticProbe;
 pub use loss::LossProbe;
-pub use motion::Motion;
+pub use motion::{Motion, Scaling};
 pub use one_step::OneStepProbe;
 pub use operators::objective;
 pub use operators::{

@@ -1,7 +1,7 @@
 //! What every probe is: something that looks at a network between two steps and leaves no trace.
 
 use burn::module::Module;
-use stepscope_spectral::{LanczosError, TraceError};
+use stepscope_spectral::{ComposeError, LanczosError, TraceError};
 use stepscope_theory::TheoryError;
 use stepscope_types::quantity::Quantity;
 use stepscope_types::{Mode, Reading, Step};
@@ -150,6 +150,9 @@ pub enum ProbeError {
     /// The trace of an operator could not be estimated.
     #[error(transparent)]
     Trace(#[from] TraceError<ProductError>),
+    /// The scaling of the optimizer is no positive diagonal.
+    #[error("the sharpness that the optimizer feels: {0}")]
+    Scaling(#[from] ComposeError),
     /// A formula refused the training's settings.
     #[error(transparent)]
     Theory(#[from] TheoryError),

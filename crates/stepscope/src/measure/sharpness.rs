@@ -1,13 +1,14 @@
 //! The top Hessian eigenvalue along a run, and how near it is to the edge of stability.
 
 use stepscope_spectral::random::RandomStream;
-use stepscope_spectral::{Lanczos, LanczosConfig, StartVector};
+use stepscope_spectral::{Affine, Lanczos, LanczosConfig, LinearOperator, Preconditioned, StartVector};
 use stepscope_types::quantity;
 use stepscope_types::spec::MeasureSpec;
-use stepscope_types::{Estimate, Uncertainty};
+use stepscope_types::{Estimate, Reading, Uncertainty};
 
 use super::break_even::BreakEvenMeter;
 use super::cost::Cost;
+use super::motion::Scaling;
 use super::objective::Objective;
 use super::operators::{BatchLoss, Curvature, CurvatureOperator, Kinks};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
@@ -19,7 +20,8 @@ use crate::data::Batch;
 /// threshold; the gradient's norm and its alignment with the eigenvector; with a [`BreakEvenMeter`], what that says.
 ///
 /// Each reading starts from the eigenvector of the one before, so that a few products suffice. Gradient descent on a
-/// quadratic is stable while η λ₁ < 2 (1 + momentum).
+/// quadratic is stable while η λ₁ < 2 (1 + momentum). Where the optimizer scales each parameter (Adam, groups), the position is that of
+/// λ₁(D^{1/2} H D^{1/2}), for as many products again.
 ///
 /// Cost: one gradient and at most `max_products` Hessian products over the subset, and the meter's. Source: `curvature`, sections 4.4
 /// and 4.7. Invalid as the sharpness of the whole training loss where the subset is small: the value is that of the subset,
@@ -31,6 +33,7 @@ pub struct SharpnessProbe<B = Batch> {
     lanczos: Lanczos,
     random: RandomStream,
     warm_start: Option<Vec<f64>>,
+    preconditioned_start: Option<Vec<f64>>,
     break_even: Option<BreakEvenMeter>,
     cost: Cost,
 }
@@ -52,6 +55,7 @@ impl<B> SharpnessProbe<B> {
             }),
             random,
             warm_start: None,
+            preconditioned_start: None,
             break_even: None,
         }
     }
@@ -79,6 +83,49 @@ impl<B> SharpnessProbe<B> {
         self.break_even = Some(meter);
         self.cost = self.cost + BreakEvenMeter::cost(self.objective.num_examples());
         self
+    }
+}
+
+impl<B> SharpnessProbe<B> {
+    /// η λ₁ over what the optimizer's rule bears; for a rule that scales parameters, with λ₁ of the scaled Hessian, which
+    /// is recorded too.
+    fn position<N: BatchLoss<B>>(
+        &mut self,
+        at: &ProbePoint<'_, N>,
+        sharpness: &Estimate,
+    ) -> Result<Vec<Measured>, ProbeError> {
+        let (motion, quantity) = (at.motion, &quantity::STABILITY_POSITION);
+        let factor = at.learning_rate / motion.stability_threshold(at.learning_rate);
+        let position = |felt: Estimate| Measured::new(quantity, felt.with_products(0).scaled(factor, quantity.unit));
+        let diagonal = match motion.scaling(at.network) {
+            Scaling::None => {
+                let felt = Estimate { value: sharpness.value + motion.coupled_decay(), ..sharpness.clone() };
+                return Ok(vec![position(felt)]);
+            }
+            Scaling::Unknown => {
+                let reason = "what the optimizer scales each parameter by is not known before its first step: look at a later one";
+                let reading = Reading::Unresolved { reason: reason.to_owned(), num_examples: 0 };
+                return Ok(vec![Measured::new(quantity, reading)]);
+            }
+            Scaling::Diagonal(diagonal) => at.layout.vector(&diagonal),
+        };
+        let hessian = CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature);
+        let decayed = Affine::new(hessian, 1.0, motion.coupled_decay())?;
+        let mut operator = Preconditioned::new(decayed, &diagonal)?;
+        let start = match &self.preconditioned_start {
+            Some(eigenvector) if eigenvector.len() == operator.dim() => StartVector::Warm(eigenvector),
+            _ => StartVector::Random,
+        };
+        let outcome = self.lanczos.run(&mut operator, start, &mut self.random)?;
+        self.cost = self.cost + Self::cost_of(self.objective.num_examples(), outcome.num_products);
+        let Some(top) = outcome.eigenpairs.into_iter().next() else { return Ok(Vec::new()) };
+        let of_scaled = &quantity::PRECONDITIONED_TOP_EIGENVALUE;
+        let felt = Estimate::new(top.eigenvalue, of_scaled.unit, Uncertainty::Residual(top.residual))
+            .over_examples(self.objective.num_examples() as u64)
+            .with_products(outcome.num_products)
+            .in_mode(at.mode);
+        self.preconditioned_start = Some(top.eigenvector);
+        Ok(vec![Measured::new(of_scaled, felt.clone()), position(felt)])
     }
 }
 
@@ -134,15 +181,14 @@ impl<N: BatchLoss<B>, B> Probe<N> for SharpnessProbe<B> {
             // The products are counted once, with the eigenvalue that they were spent on.
             let effective =
                 sharpness.clone().with_products(0).scaled(at.learning_rate, quantity::EFFECTIVE_SHARPNESS.unit);
-            let position =
-                effective.clone().scaled(1.0 / at.motion.stability_threshold(), quantity::STABILITY_POSITION.unit);
+            let position = self.position(at, &sharpness)?;
             let cosine = dot(&gradient, &top.eigenvector).abs() / gradient_norm;
             let alignment = Estimate::new(cosine, quantity::GRADIENT_HESSIAN_ALIGNMENT.unit, Uncertainty::Exact)
                 .over_examples(num_examples)
                 .in_mode(at.mode);
             measured.push(Measured::new(&quantity::HESSIAN_TOP_EIGENVALUE, sharpness));
             measured.push(Measured::new(&quantity::EFFECTIVE_SHARPNESS, effective));
-            measured.push(Measured::new(&quantity::STABILITY_POSITION, position));
+            measured.extend(position);
             measured.push(Measured::new(&quantity::GRADIENT_HESSIAN_ALIGNMENT, alignment));
             if let Some(shared) = at.shared {
                 shared.set_sharpest_direction(&top.eigenvector);
@@ -163,6 +209,9 @@ impl<B> Stateful for SharpnessProbe<B> {
         if let Some(eigenvector) = &self.warm_start {
             state.put_vector("warm_start", eigenvector.clone());
         }
+        if let Some(eigenvector) = &self.preconditioned_start {
+            state.put_vector("preconditioned_start", eigenvector.clone());
+        }
         if let Some(meter) = &self.break_even {
             state.nest("break_even", meter);
         }
@@ -172,6 +221,8 @@ impl<B> Stateful for SharpnessProbe<B> {
     fn load_state(&mut self, state: &State) -> Result<(), StateError> {
         state.restore("random", &mut self.random)?;
         self.warm_start = state.vector_of_any_length("warm_start").ok().map(<[f64]>::to_vec);
+        let preconditioned = state.vector_of_any_length("preconditioned_start");
+        self.preconditioned_start = preconditioned.ok().map(<[f64]>::to_vec);
         if let Some(meter) = &mut self.break_even {
             state.restore("break_even", meter)?;
         }

@@ -4,7 +4,7 @@
 ///
 /// From the printed tables up to 6 degrees (whole numbers, rounded down, at least 1); from there the Cornish-Fisher expansion about
 /// the normal quantile, to third order, which is within 0.1 %.
-pub(super) fn student_quantile_95(freedom: f64) -> f64 {
+pub(crate) fn student_quantile_95(freedom: f64) -> f64 {
     const FEW: [f64; 6] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447];
     if freedom < 7.0 {
         return FEW[(freedom as usize).clamp(1, FEW.len()) - 1];

@@ -87,7 +87,7 @@ impl<'a, B> TwoPointProbe<'a, B> {
 
     /// Begins anew where a setting changed: stretches at two rates have no law in common.
     fn follow_settings<N>(&mut self, at: &ProbePoint<'_, N>) {
-        let settings = [at.learning_rate, at.motion.momentum, at.batch_size.unwrap_or_default() as f64];
+        let settings = [at.learning_rate, at.motion.momentum(), at.batch_size.unwrap_or_default() as f64];
         if self.settings.replace(settings).is_some_and(|earlier| earlier != settings) {
             let losses: Vec<f64> = self.chords.recent().filter_map(|stretch| stretch.loss).collect();
             if losses.len() >= LEAST_STRETCHES {
@@ -129,7 +129,6 @@ impl<'a, B> TwoPointProbe<'a, B> {
             return measured;
         }
         let lags = self.chords.lags();
-        let momentum = at.motion.momentum;
         let rows =
             stretches.iter().map(|stretch| stretch.chords.iter().map(|c| c.map(|c| c.drop())).collect()).collect();
         let curve = TwoPointCurve::new(lags, rows, self.chords.overlap());
@@ -150,7 +149,7 @@ impl<'a, B> TwoPointProbe<'a, B> {
         }
         let noise: Vec<f64> = stretches.iter().filter_map(|stretch| stretch.noise).collect();
         let (trace, error) = mean_and_error(&noise);
-        let factor = 0.25 * at.learning_rate / (1.0 - momentum);
+        let factor = 0.25 * at.learning_rate * at.motion.effective_rate();
         let estimate = Estimate::new(factor * trace, "nat", Uncertainty::StandardError(factor * error));
         let drawn = (noise.len() * NOISE_BATCHES * self.batches.batch_size()) as u64;
         measured.push(Measured::new(&quantity::EXCESS_NOISE, estimate.over_examples(drawn).in_mode(at.mode)));
@@ -160,7 +159,12 @@ impl<'a, B> TwoPointProbe<'a, B> {
 
     /// What the excess spectrum predicts, each with the interval of the resamples.
     fn gains<N>(&self, curve: &TwoPointCurve, at: &ProbePoint<'_, N>) -> Vec<Measured> {
-        let momentum = at.motion.momentum;
+        if let Some(why) = at.motion.beyond_heavy_ball() {
+            let reason = format!("the laws of averages are those of heavy-ball SGD, and {why}");
+            let unresolved = Reading::Unresolved { reason, num_examples: 0 };
+            return vec![Measured::new(&quantity::EXCESS_TWO_POINTS, unresolved)];
+        }
+        let momentum = at.motion.momentum();
         let Ok(spectrum) = curve.spectrum(momentum) else {
             let reason =
                 "no two-point drop is above its noise: raise measure.examples, or look later in the run".to_owned();

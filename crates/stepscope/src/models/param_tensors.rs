@@ -85,6 +85,34 @@ impl ParamTensors {
         sums.iter().sum()
     }
 
+    /// Σ |self_i|, accumulated in f64.
+    pub fn l1_norm(&self) -> f64 {
+        let one = |part: &Tensor<1>| dot(&part.clone().abs(), &part.ones_like());
+        let mut sums: Vec<f64> = self.tensors.values().map(one).collect();
+        sums.sort_by(f64::total_cmp);
+        sums.iter().sum()
+    }
+
+    /// Each parameter's part changed by itself.
+    #[must_use]
+    pub fn map(self, change: impl Fn(ParamId, Tensor<1>) -> Tensor<1>) -> Self {
+        Self { tensors: self.tensors.into_iter().map(|(id, part)| (id, change(id, part))).collect() }
+    }
+
+    /// The parts of the parameters that both have, put together by `combine`.
+    #[must_use]
+    pub fn zip(self, other: &Self, combine: impl Fn(Tensor<1>, Tensor<1>) -> Tensor<1>) -> Self {
+        let both = |(id, part): (ParamId, Tensor<1>)| Some((id, combine(part, other.get(id)?.clone())));
+        Self { tensors: self.tensors.into_iter().filter_map(both).collect() }
+    }
+
+    /// The parts of some parameters.
+    #[must_use]
+    pub fn filter(mut self, keep: impl Fn(ParamId) -> bool) -> Self {
+        self.tensors.retain(|id, _| keep(*id));
+        self
+    }
+
     /// Whether there is no parameter in it.
     pub fn is_empty(&self) -> bool {
         self.tensors.is_empty()

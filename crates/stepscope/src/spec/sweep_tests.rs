@@ -153,7 +153,7 @@ fn what_is_wrong_with_a_sweep_is_refused_as_in_a_single_run() {
         ("[sweep]\n", "s.toml:4: sweep: says nothing to sweep: give it a grid, lists, random ranges or seeds"),
         (
             "sweep = 3\n",
-            "s.toml:4: optimizer.sweep: unknown key: expected one of optimizer.method, optimizer.learning_rate, optimizer.momentum",
+            "s.toml:4: optimizer.sweep: unknown key: expected one of optimizer.method, optimizer.learning_rate, optimizer.direction, optimizer.momentum, optimizer.weight_decay, optimizer.weight_decay_form, optimizer.clip_norm, optimizer.clip_value, optimizer.groups, optimizer.adam",
         ),
         (
             "",

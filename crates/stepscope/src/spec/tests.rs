@@ -41,12 +41,12 @@ fn a_slip_in_a_table_or_a_key_is_refused_with_line_and_nearest() {
             "spec.toml:2: optimizer.batch_size: unknown key: did you mean train.batch_size?",
         ),
         (
-            "[optimizer]\nbeta = 1\n",
-            "spec.toml:2: optimizer.beta: unknown key: expected one of optimizer.method, optimizer.learning_rate, optimizer.momentum",
+            "[optimizer]\nzeta = 1\n",
+            "spec.toml:2: optimizer.zeta: unknown key: expected one of optimizer.method, optimizer.learning_rate, optimizer.direction, optimizer.momentum, optimizer.weight_decay, optimizer.weight_decay_form, optimizer.clip_norm, optimizer.clip_value, optimizer.groups, optimizer.adam",
         ),
         (
             "unheard = {}\n",
-            "spec.toml:1: unheard: unknown key: expected one of name, data, model, train, optimizer, schedule, line_search, labpal, measure, average, checkpoint, seeds",
+            "spec.toml:1: unheard: unknown key: expected one of name, data, model, train, optimizer, schedule, line_search, labpal, schedule_free, prodigy, polyak, pal, sls, ponos, measure, average, checkpoint, seeds",
         ),
     ] {
         assert_eq!(message(text, &[]), expected);

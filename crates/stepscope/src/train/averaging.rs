@@ -58,7 +58,7 @@ impl Averages {
         let mut measured = Vec::new();
         let mut evaluate = |average: Option<N>, quantities: [&'static Quantity; 3]| {
             if let Some(average) = average {
-                let average = self.with_own_statistics(average);
+                let average = with_own_statistics(average, &self.examples.train);
                 measured.extend(report(&self.examples.test.evaluate(&average), &last, quantities));
             }
         };
@@ -71,17 +71,16 @@ impl Averages {
     }
 }
 
-impl Averages {
-    /// The network with the running statistics of its own weights.
-    fn with_own_statistics<N: Network>(&self, network: N) -> N {
-        let batches: Vec<_> = self.examples.train.micro_batches().map(|(batch, _)| batch).collect();
-        let statistics = BatchStatistics::by_batches(batches.len(), |index, pass| {
-            if let Some(batch) = batches.get(index) {
-                network.logits(Dual::constant(batch.images.clone()), pass);
-            }
-        });
-        statistics.assign_to(network)
-    }
+/// The network with the running statistics that its own weights have on these examples, which are on the plain device.
+pub(super) fn with_own_statistics<N: Network>(network: N, examples: &Objective) -> N {
+    let batches: Vec<_> = examples.micro_batches().map(|(batch, _)| batch).collect();
+    let plain = network.valid();
+    let statistics = BatchStatistics::by_batches(batches.len(), |index, pass| {
+        if let Some(batch) = batches.get(index) {
+            plain.logits(Dual::constant(batch.images.clone()), pass);
+        }
+    });
+    statistics.assign_to(network)
 }
 
 impl WeightState for Averages {

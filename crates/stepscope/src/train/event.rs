@@ -9,7 +9,7 @@
 //!     batch     = sampler.next_batch()
 //!     method takes the batch:
 //!         loss, g   = forward, backward                     (not finite, or far too high for too long: RunEnded(Diverged))
-//!         v         = direction of g: momentum * v + g
+//!         v         = direction of g, with momentum or Adam, clipping and weight decay
 //!         eta       = step length, which may look along -v
 //!         theta     = theta - eta * v                       (or gathers further batches first)
 //!                                                           -> Measured ..., StepTaken

@@ -8,6 +8,7 @@ mod interrupt;
 mod measured_mode;
 mod plan;
 mod probes;
+mod range_test;
 mod run;
 mod run_loop;
 mod saved;
@@ -19,6 +20,7 @@ pub use event::{Event, FanOut, MemorySink, RecordRef, Sink, SinkError, Snapshot}
 pub use interrupt::Interrupt;
 pub use measured_mode::MeasuredMode;
 pub use plan::{Plan, PlanError};
+pub use range_test::{OverSweeps, RangePoint, RangeSweep, RangeTest, RangeTestError, RangeTestSettings};
 pub use run::{Run, RunError, RunProbe};
 pub use run_loop::{Outcome, ResumeFrom, ScheduledProbe, TrainError, TrainingLoop};
 pub use schedule::Due;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use stepscope_spectral::random::RandomStream;
-use stepscope_types::{Manifest, ModelManifest, RunSpec, Seeds, Software};
+use stepscope_types::spec::{self, OptimizerMethod};
+use stepscope_types::{BatchSize, Manifest, ModelManifest, RunSpec, Seeds, Software};
 use thiserror::Error;
 
 use super::averaging::AverageExamples;
@@ -12,11 +13,14 @@ use super::interrupt::Interrupt;
 use super::measured_mode::MeasuredMode;
 use super::plan::{Plan, PlanError};
 use super::probes::RunProbes;
+use super::range_test::RangeTestError;
 use super::run_loop::{Outcome, ResumeFrom, ScheduledProbe, TrainError, TrainingLoop};
 use crate::backend::{BURN_VERSION, Backend};
 use crate::checkpoint::{Checkpoint, CheckpointError, Retention, WeightsError, load_weights};
-use crate::control::{LabPalError, method};
-use crate::data::{DataError, Dataset, Loader, SamplingError, WithReplacement, planned_sampler, probe_subset};
+use crate::control::{MethodError, method};
+use crate::data::{
+    Batch, DataError, Dataset, Loader, Sampler, SamplingError, WithReplacement, planned_sampler, probe_subset, sampler,
+};
 use crate::measure::Objective;
 use crate::models::{InMode, Model, ModelError, ParamLayout, describe};
 
@@ -40,10 +44,13 @@ pub enum RunError {
     Data(#[from] DataError),
     /// The method does not suit the data.
     #[error(transparent)]
-    Method(#[from] LabPalError),
+    Method(#[from] MethodError),
     /// The examples cannot be drawn as asked.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// A range test that is none.
+    #[error(transparent)]
+    RangeTest(#[from] RangeTestError),
     /// The file of initial weights cannot be used.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -92,6 +99,9 @@ impl<'a> Run<'a> {
             None => network,
         };
         let (resume, interrupt) = (None, Interrupt::default());
+        // A method that does not fit is found here, before anything is written.
+        let num_train = dataset.train.num_examples() as u64;
+        drop(method::<Model, Batch>(spec, &plan, num_train, &ParamLayout::of(&network))?);
         Ok(Self { spec, dataset, backend, plan, network, resume, interrupt })
     }
 
@@ -186,6 +196,14 @@ impl<'a> Run<'a> {
             test: Objective::whole(&dataset.test, dataset.shape, &plain, dtype),
             train: Objective::new(&dataset.train, dataset.shape, &of_train, &plain, dtype),
         });
+        let statistics_examples = Objective::new(&dataset.train, dataset.shape, &of_train, &plain, dtype);
+        let line_sampler: Box<dyn Sampler> = match spec.optimizer.method {
+            // Passes over the training set, which is what it measures.
+            OptimizerMethod::Fbpal => {
+                sampler(spec::Sampling::WithoutReplacement, num_train, batch_size, seeds.probe_seed())?
+            }
+            _ => Box::new(WithReplacement::new(num_train, batch_size, seeds.probe_seed())?),
+        };
         let training_loop = TrainingLoop {
             dataset,
             device: backend.tracked(),
@@ -198,12 +216,14 @@ impl<'a> Run<'a> {
                 plan.batches.clone(),
             ),
             // Apart from the training stream, so that measuring the learning rate does not change the order of the examples.
-            line_sampler: Box::new(WithReplacement::new(num_train, batch_size, seeds.probe_seed())?),
-            method: method(spec, &plan, num_train as u64)?,
+            line_sampler,
+            method: method(spec, &plan, num_train as u64, &ParamLayout::of(&network))?,
             probes,
             measured_mode,
             budget: spec.measure.chosen_budget(),
             dropout_seed: seeds.data_seed(),
+            micro_batch_size: spec.train.micro_batch_size.map(BatchSize::get),
+            statistics_examples,
             average_examples,
             resume,
             interrupt,

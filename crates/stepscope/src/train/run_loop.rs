@@ -9,7 +9,7 @@ use stepscope_types::spec::MeasureBudget;
 use stepscope_types::{Estimate, Measurement, Mode, Reading, Step, StopReason, Timing, Uncertainty};
 use thiserror::Error;
 
-use super::averaging::{AverageExamples, Averages};
+use super::averaging::{AverageExamples, Averages, with_own_statistics};
 use super::budget::Budget;
 use super::divergence::DivergenceWatch;
 use super::event::{Event, Sink, SinkError, Snapshot};
@@ -21,7 +21,7 @@ use crate::checkpoint::{NETWORK, State, StateError};
 use crate::control::schedule::ScheduleRecorder;
 use crate::control::{Context, Halt, Method, NetworkOracle, Numbered, Passes, StepReport};
 use crate::data::{Batch, Dataset, Loader, Sampler};
-use crate::measure::{Cost, Measured, Probe, ProbeError, ProbePoint, SharedReadings};
+use crate::measure::{Cost, Measured, Objective, Probe, ProbeError, ProbePoint, SharedReadings};
 use crate::models::{InMode, Network, ParamLayout};
 
 /// A probe with the steps at which it measures.
@@ -56,6 +56,10 @@ pub struct TrainingLoop<'p, N: Network> {
     pub budget: Option<MeasureBudget>,
     /// Where every step's dropout masks come from.
     pub dropout_seed: u64,
+    /// Examples a pass; `None` for a whole batch.
+    pub micro_batch_size: Option<u64>,
+    /// Training examples, on the plain device, on which running statistics are computed where gradients are taken elsewhere.
+    pub statistics_examples: Objective,
     /// The examples on which averages are evaluated; `None` for no averages.
     pub average_examples: Option<AverageExamples>,
     /// Where to go on; `None` to begin.
@@ -158,11 +162,13 @@ impl<N: Network> TrainingLoop<'_, N> {
         let mut stop = None;
         // A gauged learning rate may bring the end nearer.
         while now.step.0 < self.plan.num_steps && stop.is_none() {
+            network = self.settled(network, now.step);
             self.save_due(&now, &network, &layout, sink)?;
             self.measure_due(&mut now, &network, &layout, sink)?;
             (network, stop) = self.advance(network, &mut now, sink)?;
         }
         if stop.is_none() {
+            network = self.settled(network, now.step);
             self.save_due(&now, &network, &layout, sink)?;
             self.measure_due(&mut now, &network, &layout, sink)?;
             for measured in now.averages.iter().flat_map(|averages| averages.evaluate(&network)) {
@@ -179,6 +185,19 @@ impl<N: Network> TrainingLoop<'_, N> {
         }
         sink.receive(&Event::RunEnded { step, epoch, reason: reason.clone(), timing })?;
         Ok(Outcome { network, step, reason })
+    }
+
+    /// The network as it may be looked at. Where gradients are taken elsewhere its running statistics are those of other weights; they
+    /// are computed anew at steps where somebody looks, from examples that are the same every time. No step depends on them.
+    fn settled(&self, network: N, step: Step) -> N {
+        let (step, last) = (step.0, self.plan.num_steps);
+        let is_saved = self.plan.checkpoint_every.is_some_and(|every| step.is_multiple_of(every.max(1)));
+        let is_seen = is_saved || step == last || self.interrupt.is_requested();
+        if self.method.trains_elsewhere() && (is_seen || self.probes.iter().any(|probe| probe.due.at(step, last))) {
+            with_own_statistics(network, &self.statistics_examples)
+        } else {
+            network
+        }
     }
 
     /// The start of the run, or the place where an earlier process left it.
@@ -220,7 +239,7 @@ impl<N: Network> TrainingLoop<'_, N> {
         let step = now.step;
         let batch = self.loader.next_batch(&self.device, self.dtype);
         let (len, current) = (batch.len() as u64, self.method.learning_rate());
-        let mut oracle = NetworkOracle::default();
+        let mut oracle = NetworkOracle::default().in_micro_batches(self.micro_batch_size);
         let (dataset, sampler, dtype) = (self.dataset, &mut self.line_sampler, self.dtype);
         let plain = self.device.clone().inner();
         let mut held_out = || Batch::gather(&dataset.train, dataset.shape, sampler.next_batch(), &plain, dtype);
@@ -245,7 +264,7 @@ impl<N: Network> TrainingLoop<'_, N> {
         for measured in measured {
             sink.receive(&Event::Measured(self.measurement(step, measured, now.clock.now(None))))?;
         }
-        let network = oracle.statistics().absorb_into(network);
+        let network = oracle.absorb_into(network);
         // The last one too, so that a curve has both ends.
         let is_last = step.0 + 1 == self.plan.num_steps;
         let (scheduled_size, momentum) = self.plan.scheduled_at(step.0);

@@ -25,7 +25,7 @@ impl Run<'_> {
     pub fn measure(&self) -> Result<Vec<(Instrument, Vec<Measurement>)>, RunError> {
         let layout = ParamLayout::of(&self.network);
         let num_examples = self.dataset.train.num_examples() as u64;
-        let mut method: Box<dyn Method<Model, Batch>> = method(self.spec, &self.plan, num_examples)?;
+        let mut method: Box<dyn Method<Model, Batch>> = method(self.spec, &self.plan, num_examples, &layout)?;
         let mut step = Step(0);
         if let Some(from) = &self.resume {
             step = from.step;

@@ -196,7 +196,7 @@ fn a_cap_holds_before_or_after_the_adaptation() {
 #[test]
 fn a_line_over_more_examples_than_there_are_is_refused_by_name() {
     let task = LabPalTask { num_examples: 1000, ..TASK };
-    let direction = || Box::new(stepscope::control::HeavyBall::new(Default::default()));
+    let direction = || Box::new(stepscope::control::transform::GradientTransform::heavy_ball(Default::default()));
     let refused = |spec: LabPalSpec| {
         stepscope::control::LabPal::<u64>::new(LabPalMode::Sgd, &spec, direction(), task).err().unwrap()
     };

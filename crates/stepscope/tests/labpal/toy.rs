@@ -5,9 +5,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, TensorData};
 use stepscope::backend::Backend;
 use stepscope::checkpoint::{State, WeightState};
-use stepscope::control::{
-    Context, HeavyBall, LabPal, LabPalMode, LabPalTask, LossOracle, Method, Numbered, StepReport,
-};
+use stepscope::control::transform::GradientTransform;
+use stepscope::control::{Context, LabPal, LabPalMode, LabPalTask, LossOracle, Method, Numbered, StepReport};
 use stepscope::models::{ParamLayout, ParamTensors};
 use stepscope::types::Momentum;
 use stepscope::types::spec::{LabPalSpec, Precision};
@@ -66,7 +65,7 @@ impl LossOracle<Toy, u64> for Always {
 }
 
 pub(crate) fn labpal(mode: LabPalMode, spec: &LabPalSpec, task: LabPalTask, momentum: f64) -> LabPal<u64> {
-    let direction = Box::new(HeavyBall::new(Momentum::new(momentum).unwrap()));
+    let direction = Box::new(GradientTransform::heavy_ball(Momentum::new(momentum).unwrap()));
     LabPal::new(mode, spec, direction, task).unwrap()
 }
 

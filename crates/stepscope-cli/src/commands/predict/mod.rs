@@ -6,7 +6,7 @@ mod drawing;
 mod json;
 mod page;
 mod question;
-mod scale;
+pub(in crate::commands) mod scale;
 mod table;
 mod verdict;
 

@@ -7,21 +7,21 @@ const FEWEST_TICKS: usize = 3;
 
 /// Maps positive values to 0..=1 by their logarithms.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct LogScale {
+pub(in crate::commands) struct LogScale {
     low: f64,
     high: f64,
 }
 
 /// A value on an axis with its text.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Tick {
-    pub(super) value: f64,
-    pub(super) text: String,
+pub(in crate::commands) struct Tick {
+    pub(in crate::commands) value: f64,
+    pub(in crate::commands) text: String,
 }
 
 impl LogScale {
     /// A scale over all positive finite values; `None` where there are none.
-    pub(super) fn over(values: impl Iterator<Item = f64>) -> Option<Self> {
+    pub(in crate::commands) fn over(values: impl Iterator<Item = f64>) -> Option<Self> {
         let mut logs = values.filter(|value| value.is_finite() && *value > 0.0).map(f64::log10);
         let first = logs.next()?;
         let (low, high) = logs.fold((first, first), |(low, high), log| (low.min(log), high.max(log)));
@@ -30,14 +30,14 @@ impl LogScale {
     }
 
     /// 0 at the low end, 1 at the high end; `None` for values that have no logarithm or lie outside.
-    pub(super) fn position(&self, value: f64) -> Option<f64> {
+    pub(in crate::commands) fn position(&self, value: f64) -> Option<f64> {
         let share = (value.log10() - self.low) / (self.high - self.low);
         (value > 0.0 && (-1e-9..=1.0 + 1e-9).contains(&share)).then_some(share)
     }
 
     /// Values to label, ascending, about `most` at most: powers of ten, or 1-2-5 steps, or evenly spaced numbers, whichever is the
     /// first to give enough.
-    pub(super) fn ticks(&self, most: usize) -> Vec<Tick> {
+    pub(in crate::commands) fn ticks(&self, most: usize) -> Vec<Tick> {
         let (first, last) = ((self.low - 1e-9).ceil() as i32, (self.high + 1e-9).floor() as i32);
         let every = ((last - first) / most.max(1) as i32 + 1).max(1);
         let decades: Vec<Tick> = (first..=last)
