@@ -1,5 +1,6 @@
 //! Every command and flag, once.
 
+mod average;
 mod export;
 mod measure;
 mod predict;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use stepscope::types::spec::MeasureBudget;
 
+pub(crate) use average::AverageArguments;
 pub(crate) use export::{ExportArguments, LiveArguments, ServerArguments};
 pub(crate) use measure::{Direction, MeasureArguments};
 pub(crate) use sweep::{Limits, Memory, RunShardArguments, StatusArguments, SweepArguments};
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     },
     /// Measure curvature, noise and stability of a saved run, or the loss on lines and planes around it
     Measure(Box<MeasureArguments>),
+    /// Average the snapshots of a run in every way, say which is best and what schedule it equals
+    Average(AverageArguments),
     /// Train every run of a specification with a [sweep] table, several at a time, and compare them
     Sweep(SweepArguments),
     /// Train a share of a sweep's runs: for Slurm arrays, Kubernetes indexed jobs or a shell loop

@@ -51,6 +51,14 @@ noise_batches = 8
 [average]
 start = "40st"
 two_point_gap = "100st"
+more_ema_half_lives = ["20st"]
+ema_every = "3st"
+ema_warm_up = "ramp"
+window = "60st"
+lawa_epochs = 3
+swa_every = "7st"
+power_widths = [0.05, 0.1]
+evaluate_every = "50st"
 
 [checkpoint]
 every = "15st"
@@ -386,7 +394,8 @@ fn weights_leave_a_run_and_begin_another() {
     let answer = case.run(&["weights", "export", "out", "w.safetensors"]);
     assert_eq!(answer.status, 0, "{}", answer.stderr);
     assert!(answer.stdout.contains("after 240 steps"), "{}", answer.stdout);
-    let set = ["--set", "model.weights=\"w.safetensors\"", "--set", "train.duration=1st"];
+    let set =
+        ["--set", "model.weights=\"w.safetensors\"", "--set", "train.duration=1st", "--set", "average.enabled=false"];
     assert_eq!(case.run(&[&["train", "spec.toml", "--out", "more"], &set[..]].concat()).status, 0);
     let loss = |folder: &str, last: bool| {
         let losses: Vec<serde_json::Value> = records(&case.path(folder))
