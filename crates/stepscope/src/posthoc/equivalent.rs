@@ -1,7 +1,7 @@
 //! What an average equals as a learning-rate schedule.
 
 use serde::Serialize;
-use stepscope_theory::{StationaryMode, multipliers};
+use stepscope_theory::{PowerProfile, StationaryMode, multipliers};
 
 use super::Candidate;
 
@@ -45,10 +45,11 @@ pub fn schedule_words(candidate: &Candidate, steps: &[u64], stretches: &[Stretch
         Candidate::Ema { half_life } => {
             format!("exponential cooldown, half-way {half_life} steps before the end")
         }
-        Candidate::Power { .. } | Candidate::Synthesis { .. } => {
-            let half =
-                scaled.iter().rev().find(|stretch| stretch.multiplier >= 0.5).map_or(since, |stretch| stretch.to);
-            format!("power-function cooldown, half-way {} steps before the end", last - half)
+        Candidate::Power { width } | Candidate::Synthesis { width } => {
+            // 1 − (1 − m/T)^{γ+1} = ½.
+            let power = PowerProfile::with_relative_width(*width).map_or(1.0, |profile| profile.exponent() + 1.0);
+            let half = (last as f64 * (1.0 - 0.5_f64.powf(power.recip()))).round();
+            format!("power-function cooldown, half-way {half} steps before the end")
         }
     }
 }
