@@ -7,6 +7,8 @@ use crate::page::template::escape;
 const WIDTH: f64 = 168.0;
 const HEIGHT: f64 = 26.0;
 const MARGIN: f64 = 6.0;
+/// Width of a drawn schedule.
+const STAIRS: f64 = 110.0;
 
 /// Averages of the snapshots of one run, for [`Page::snapshots`](crate::Page::snapshots).
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -55,12 +57,12 @@ pub(super) fn render(averages: &SnapshotAverages) -> String {
     let body: String = averages.rows.iter().map(|row| line(row, reach(row), &across)).collect();
     format!(
         "<section id=\"snapshots\">\n<h2>Averages of the snapshots</h2>\n<p class=\"lead\">{} Gain: loss of the last snapshot \
-         minus that of the average, paired by example, with two standard errors to either side. The last column draws \
-         the factor on the run's updates that the average amounts to.</p>\n<div class=\"scroll\"><table class=\"wide averages\">\
-         <thead><tr><th scope=\"col\">Average</th><th scope=\"col\" class=\"number\">Loss to choose by</th>\
+         minus that of the average, paired by example, with two standard errors to either side. The area draws the factor on \
+         the run's updates that the average amounts to, from the first snapshot to the last.</p>\n<div class=\"scroll\"><table class=\"wide averages\">\
+         <thead><tr><th scope=\"col\">Average</th><th scope=\"col\">Equals</th><th scope=\"col\" class=\"number\">Loss to choose by</th>\
          <th scope=\"col\" class=\"number\">Gain, nat</th><th scope=\"col\" class=\"interval\"><span>{}</span><span>{}</span></th>\
          <th scope=\"col\" class=\"number\">Gain, judged</th><th scope=\"col\" class=\"number\">Accuracy, judged</th>\
-         <th scope=\"col\" class=\"number\">Acts as rate</th><th scope=\"col\">Equals</th><th scope=\"col\"></th></tr></thead>\n\
+         <th scope=\"col\" class=\"number\">Acts as rate</th></tr></thead>\n\
          <tbody>\n{body}</tbody></table></div>\n</section>\n",
         escape(&averages.choice),
         number::significant(low),
@@ -70,7 +72,7 @@ pub(super) fn render(averages: &SnapshotAverages) -> String {
 
 fn line(row: &SnapshotAverage, (from, to): (f64, f64), across: &impl Fn(f64) -> f64) -> String {
     let name = escape(&row.name);
-    let name = if row.is_chosen { format!("<strong>{name}</strong><small>chosen</small>") } else { name };
+    let name = if row.is_chosen { format!("<strong>{name}</strong>, chosen") } else { name };
     let with_error = |(value, error): (f64, f64)| number::with_error(value, error);
     let rate = row.effective_rate.map_or("–".to_owned(), |rate| format!("{}\u{d7}", number::significant(rate)));
     let middle = HEIGHT / 2.0;
@@ -85,15 +87,15 @@ fn line(row: &SnapshotAverage, (from, to): (f64, f64), across: &impl Fn(f64) -> 
         zero = across(0.0),
     );
     format!(
-        "<tr><th scope=\"row\">{name}</th><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"interval\">{whiskers}</td>\
-         <td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{rate}</td><td class=\"words\">{}</td>\
-         <td class=\"interval\">{}</td></tr>\n",
+        "<tr><th scope=\"row\" class=\"words\">{name}<small>{}</small></th><td>{}</td><td class=\"number\">{}</td>\
+         <td class=\"number\">{}</td><td class=\"interval\">{whiskers}</td><td class=\"number\">{}</td><td class=\"number\">{}</td>\
+         <td class=\"number\">{rate}</td></tr>\n",
+        escape(&row.schedule),
+        stairs(&row.multipliers),
         with_error(row.loss),
         with_error(row.gain),
         with_error(row.judged_gain),
         number::percent(row.accuracy),
-        escape(&row.schedule),
-        stairs(&row.multipliers)
     )
 }
 
@@ -101,7 +103,7 @@ fn line(row: &SnapshotAverage, (from, to): (f64, f64), across: &impl Fn(f64) -> 
 fn stairs(multipliers: &[(u64, u64, f64)]) -> String {
     let (Some(first), Some(last)) = (multipliers.first(), multipliers.last()) else { return String::new() };
     let span = last.1.saturating_sub(first.0).max(1) as f64;
-    let x = |step: u64| MARGIN + (WIDTH - 2.0 * MARGIN) * step.saturating_sub(first.0) as f64 / span;
+    let x = |step: u64| STAIRS * step.saturating_sub(first.0) as f64 / span;
     let y = |factor: f64| (HEIGHT - 3.0) - (HEIGHT - 6.0) * factor.clamp(0.0, 1.0);
     let mut path = format!("M{:.1} {:.1}", x(first.0), y(0.0));
     for &(from, to, factor) in multipliers {
@@ -109,7 +111,7 @@ fn stairs(multipliers: &[(u64, u64, f64)]) -> String {
     }
     path.push_str(&format!("L{:.1} {:.1}Z", x(last.1), y(0.0)));
     format!(
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\"><title>factor on the updates, \
+        "<svg viewBox=\"0 0 {STAIRS} {HEIGHT}\" width=\"{STAIRS}\" height=\"{HEIGHT}\" role=\"img\"><title>factor on the updates, \
          step {} to {}</title><path class=\"stairs\" d=\"{path}\"/></svg>",
         first.0, last.1
     )
@@ -137,11 +139,11 @@ mod tests {
             rows: vec![row("<two points>", true), SnapshotAverage { effective_rate: None, ..row("last", false) }],
         });
         assert_eq!(html.matches("class=\"whisker\"").count(), 2);
-        assert_eq!(html.matches("chosen</small>").count(), 1);
+        assert_eq!(html.matches("</strong>, chosen").count(), 1);
         assert!(html.contains("&lt;two points&gt;") && html.contains("Chosen &amp; judged."), "{html}");
         assert!(html.contains("0.500\u{d7}"), "{html}");
         // Half of the way at full height, the other half half as high.
-        assert!(html.contains("M6.0 23.0L6.0 3.0L84.0 3.0L84.0 13.0L162.0 13.0L162.0 23.0Z"), "{html}");
+        assert!(html.contains("M0.0 23.0L0.0 3.0L55.0 3.0L55.0 13.0L110.0 13.0L110.0 23.0Z"), "{html}");
         assert!(!html.contains("NaN"));
         assert_eq!(render(&SnapshotAverages::default()), "");
     }

@@ -362,7 +362,9 @@ impl<N: Network> TrainingLoop<'_, N> {
 
     /// Reads the averages where they are due: at the end, and along the run where the specification says so.
     fn evaluate_averages(&self, now: &Progress, network: &N, sink: &mut dyn Sink) -> Result<(), TrainError> {
-        for measured in now.averages.iter().flat_map(|averages| averages.evaluate_due(now.step.0, self.plan.num_steps, network)) {
+        for measured in
+            now.averages.iter().flat_map(|averages| averages.evaluate_due(now.step.0, self.plan.num_steps, network))
+        {
             sink.receive(&Event::Measured(self.measurement(now.step, measured, now.clock.now(None))))?;
         }
         Ok(())
