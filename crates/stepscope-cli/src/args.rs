@@ -1,5 +1,6 @@
 //! Every command and flag, once.
 
+mod average;
 mod export;
 mod lr_test;
 mod measure;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use stepscope::types::spec::MeasureBudget;
 
+pub(crate) use average::AverageArguments;
 pub(crate) use export::{ExportArguments, LiveArguments, ServerArguments};
 pub(crate) use lr_test::LrTestArguments;
 pub(crate) use measure::{Direction, MeasureArguments};
@@ -20,7 +22,7 @@ pub(crate) use sweep::{Limits, Memory, RunShardArguments, StatusArguments, Sweep
 
 pub(crate) use predict::{Free, NamedAverage, PredictArguments, PredictFormat};
 pub(crate) use translate::{
-    AverageArguments, EquivalenceArguments, NoiseArguments, ScheduleArguments, TranslateCommand,
+    EquivalenceArguments, NoiseArguments, ScheduleArguments, TranslateCommand, TranslatedAverage,
 };
 
 /// Measures, predicts and controls what the step does in mini-batch SGD: learning rate, batch size, momentum, averaging.
@@ -48,6 +50,8 @@ pub(crate) enum Command {
     Measure(Box<MeasureArguments>),
     /// Find a learning rate by short sweeps from far too small to far too large ones: the range test
     LrTest(LrTestArguments),
+    /// Average the snapshots of a run in every way, say which is best and what schedule it equals
+    Average(AverageArguments),
     /// Train every run of a specification with a [sweep] table, several at a time, and compare them
     Sweep(SweepArguments),
     /// Train a share of a sweep's runs: for Slurm arrays, Kubernetes indexed jobs or a shell loop

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyhow::anyhow;
 use stepscope::checkpoint::spec_hash;
 use stepscope::data::Dataset;
 use stepscope::models::Model;
@@ -36,6 +37,22 @@ impl<'a> Followed<'a> {
 /// Loads the data of a specification.
 pub(crate) fn load(spec: &RunSpec) -> Result<Dataset, Failure> {
     Dataset::load(&spec.data).map_err(Failure::bad_input)
+}
+
+/// Loads the data of a run that was trained, if it is still what it was trained on.
+pub(crate) fn load_as_trained(folder: &Path, manifest: &Manifest) -> Result<Dataset, Failure> {
+    let dataset = load(&manifest.spec)?;
+    if dataset.sha256 != manifest.data.sha256 {
+        return Err(Failure::BadInput(anyhow!(
+            "{}: the data set {} is not the one that the run was trained on (its checksum is {}, expected {}): put the old \
+             data back",
+            folder.display(),
+            manifest.data.name,
+            dataset.sha256,
+            manifest.data.sha256
+        )));
+    }
+    Ok(dataset)
 }
 
 /// Trains `spec` on `dataset` into `folder`, with the probes of the specification and `extra` ones.

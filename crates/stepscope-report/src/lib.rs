@@ -24,7 +24,7 @@ mod summary;
 mod table;
 
 pub use groups::{Group, Groups, LEVEL};
-pub use page::{Page, escape};
+pub use page::{Page, SnapshotAverage, SnapshotAverages, escape};
 pub use run::{Follower, LoadError, Point, Run, Series};
 pub use story::Story;
 pub use summary::{Number, RunSummary, summary_table};

@@ -72,9 +72,10 @@ pub use asymptotics::{
     eventual_divergence_rate, learning_rate_at_noise_gain, negative_momentum_helps,
 };
 pub use averages::{
-    Average, ChordPrediction, EpochSampling, ExcessSpectrum, StationaryMode, TwoPointCurve, ema_for_reduction,
-    ema_heavy_ball, ema_mean, loss_effective_rate, matched_ema, matched_window, multipliers, pathwise_schedule,
-    pathwise_weights, poisson_binomial_schedule, poisson_binomial_weights, quantile_interval, weights_from_multipliers,
+    Average, ChordPrediction, EpochSampling, ExcessSpectrum, PowerProfile, StationaryMode, Synthesis, TwoPointCurve,
+    ema_for_reduction, ema_heavy_ball, ema_mean, loss_effective_rate, matched_ema, matched_window, multipliers,
+    pathwise_schedule, pathwise_weights, poisson_binomial_schedule, poisson_binomial_weights, quantile_interval,
+    weights_from_multipliers,
 };
 pub use bins::BinnedPrediction;
 pub use break_even::{

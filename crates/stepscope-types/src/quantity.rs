@@ -84,6 +84,34 @@ quantities! {
         "Test accuracy of the mean of the last iterate and one some steps before.";
     TWO_POINT_LOSS_GAIN = "average/two_point/test_loss_gain", "nat", "Gain of the two-point average",
         "Test loss of the last iterate minus that of the two-point average, paired by example.";
+    EMA_STATISTICS_GAIN = "average/ema/statistics_gain", "nat", "Gain of new statistics for the EMA",
+        "Test loss of the EMA with the running statistics of the last iterate minus that with its own, paired by example.";
+    TWO_POINT_STATISTICS_GAIN = "average/two_point/statistics_gain", "nat", "Gain of new statistics for the two-point average",
+        "Test loss of the two-point average with the running statistics of the last iterate minus that with its own, paired by example.";
+    WINDOW_TEST_LOSS = "average/window/test_loss", "nat", "Test loss of the window",
+        "Test loss of the mean of the latest iterates.";
+    WINDOW_TEST_ACCURACY = "average/window/test_accuracy", "1", "Test accuracy of the window",
+        "Test accuracy of the mean of the latest iterates.";
+    WINDOW_LOSS_GAIN = "average/window/test_loss_gain", "nat", "Gain of the window",
+        "Test loss of the last iterate minus that of the mean of the latest iterates, paired by example.";
+    WINDOW_STATISTICS_GAIN = "average/window/statistics_gain", "nat", "Gain of new statistics for the window",
+        "Test loss of the window with the running statistics of the last iterate minus that with its own, paired by example.";
+    LAWA_TEST_LOSS = "average/lawa/test_loss", "nat", "Test loss of LAWA",
+        "Test loss of the mean of the latest snapshots, one an epoch.";
+    LAWA_TEST_ACCURACY = "average/lawa/test_accuracy", "1", "Test accuracy of LAWA",
+        "Test accuracy of the mean of the latest snapshots, one an epoch.";
+    LAWA_LOSS_GAIN = "average/lawa/test_loss_gain", "nat", "Gain of LAWA",
+        "Test loss of the last iterate minus that of the mean of the latest snapshots, paired by example.";
+    LAWA_STATISTICS_GAIN = "average/lawa/statistics_gain", "nat", "Gain of new statistics for LAWA",
+        "Test loss of LAWA with the running statistics of the last iterate minus that with its own, paired by example.";
+    SWA_TEST_LOSS = "average/swa/test_loss", "nat", "Test loss of SWA",
+        "Test loss of the mean of all iterates since averaging began, one every so often.";
+    SWA_TEST_ACCURACY = "average/swa/test_accuracy", "1", "Test accuracy of SWA",
+        "Test accuracy of the mean of all iterates since averaging began, one every so often.";
+    SWA_LOSS_GAIN = "average/swa/test_loss_gain", "nat", "Gain of SWA",
+        "Test loss of the last iterate minus that of SWA, paired by example.";
+    SWA_STATISTICS_GAIN = "average/swa/statistics_gain", "nat", "Gain of new statistics for SWA",
+        "Test loss of SWA with the running statistics of the last iterate minus that with its own, paired by example.";
     STABILITY_POSITION = "stability/sharpness_over_threshold", "1", "Sharpness over the optimizer's threshold",
         "Learning rate times sharpness over what the optimizer's own rule bears: 1 is the edge of stability.";
     CRITICAL_SHARPNESS = "stability/critical_sharpness", "1/learning-rate", "Critical sharpness",
@@ -212,6 +240,80 @@ quantities! {
         "Share of the readings due that the budget allowed.";
 }
 
+/// What is recorded of one average of the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AverageQuantities {
+    /// Its test loss.
+    pub loss: Quantity,
+    /// Its test accuracy.
+    pub accuracy: Quantity,
+    /// Test loss of the last iterate minus its own.
+    pub gain: Quantity,
+    /// What new running statistics gain it; only of networks that have some.
+    pub statistics_gain: Quantity,
+}
+
+impl AverageQuantities {
+    const fn all(&'static self) -> [&'static Quantity; 4] {
+        [&self.loss, &self.accuracy, &self.gain, &self.statistics_gain]
+    }
+}
+
+macro_rules! average {
+    ($loss:ident, $accuracy:ident, $gain:ident, $statistics:ident) => {
+        AverageQuantities { loss: $loss, accuracy: $accuracy, gain: $gain, statistics_gain: $statistics }
+    };
+}
+
+/// The exponential moving average.
+pub const EMA: &AverageQuantities = &average!(EMA_TEST_LOSS, EMA_TEST_ACCURACY, EMA_LOSS_GAIN, EMA_STATISTICS_GAIN);
+/// The two-point average.
+pub const TWO_POINT: &AverageQuantities =
+    &average!(TWO_POINT_TEST_LOSS, TWO_POINT_TEST_ACCURACY, TWO_POINT_LOSS_GAIN, TWO_POINT_STATISTICS_GAIN);
+/// The window.
+pub const WINDOW: &AverageQuantities =
+    &average!(WINDOW_TEST_LOSS, WINDOW_TEST_ACCURACY, WINDOW_LOSS_GAIN, WINDOW_STATISTICS_GAIN);
+/// LAWA.
+pub const LAWA: &AverageQuantities =
+    &average!(LAWA_TEST_LOSS, LAWA_TEST_ACCURACY, LAWA_LOSS_GAIN, LAWA_STATISTICS_GAIN);
+/// SWA.
+pub const SWA: &AverageQuantities = &average!(SWA_TEST_LOSS, SWA_TEST_ACCURACY, SWA_LOSS_GAIN, SWA_STATISTICS_GAIN);
+
+macro_rules! numbered_averages {
+    ($constant:ident, $kind:literal, $title:literal, $($number:literal),*; $doc:literal) => {
+        #[doc = $doc]
+        pub const $constant: &[AverageQuantities] = &[$(AverageQuantities {
+            loss: Quantity {
+                name: concat!("average/", $kind, "_", $number, "/test_loss"),
+                unit: "nat",
+                title: concat!("Test loss of ", $title, " ", $number),
+                description: concat!("Test loss of ", $title, " number ", $number, "."),
+            },
+            accuracy: Quantity {
+                name: concat!("average/", $kind, "_", $number, "/test_accuracy"),
+                unit: "1",
+                title: concat!("Test accuracy of ", $title, " ", $number),
+                description: concat!("Test accuracy of ", $title, " number ", $number, "."),
+            },
+            gain: Quantity {
+                name: concat!("average/", $kind, "_", $number, "/test_loss_gain"),
+                unit: "nat",
+                title: concat!("Gain of ", $title, " ", $number),
+                description: concat!("Test loss of the last iterate minus that of ", $title, " number ", $number, ", paired by example."),
+            },
+            statistics_gain: Quantity {
+                name: concat!("average/", $kind, "_", $number, "/statistics_gain"),
+                unit: "nat",
+                title: concat!("Gain of new statistics for ", $title, " ", $number),
+                description: "Test loss with the running statistics of the last iterate minus that with its own, paired by example.",
+            },
+        }),*];
+    };
+}
+
+numbered_averages!(EMA_BANK, "ema", "EMA", 2, 3, 4, 5, 6, 7, 8; "The further exponential moving averages, in the order of `average.more_ema_half_lives`.");
+numbered_averages!(POWER_BANK, "power", "power-function average", 1, 2, 3, 4; "The power-function averages, in the order of `average.power_widths`.");
+
 macro_rules! sketch {
     ($($index:literal),*) => {
         /// The coordinates of a run's way in a random projection, from which distances between runs can be had.
@@ -265,9 +367,10 @@ by_number!(
 
 /// The quantity of that name, if this version records one.
 pub fn by_name(name: &str) -> Option<&'static Quantity> {
-    let numbered =
+    let by_lag =
         [TWO_POINT_DROP, CHORD_GAUGE, GAIN_EMA, GAIN_WINDOW].into_iter().flatten().map(|(_, quantity)| quantity);
-    ALL.iter().chain(SKETCH).chain(numbered).find(|quantity| quantity.name == name)
+    let averages = EMA_BANK.iter().chain(POWER_BANK).flat_map(AverageQuantities::all);
+    ALL.iter().chain(SKETCH).chain(by_lag).chain(averages).find(|quantity| quantity.name == name)
 }
 
 #[cfg(test)]
@@ -281,5 +384,10 @@ mod tests {
         assert_eq!(names.len(), ALL.len());
         assert!(names.iter().all(|name| name.contains('/')));
         assert!(ALL.iter().all(|q| by_name(q.name) == Some(q)));
+        assert_eq!(by_name("average/ema_3/test_loss_gain").map(|q| q.unit), Some("nat"));
+        assert_eq!(
+            by_name("average/power_2/test_accuracy").map(|q| q.title),
+            Some("Test accuracy of power-function average 2")
+        );
     }
 }

@@ -8,6 +8,7 @@
 //! | measure it with exact Hessians | implement [`models::Network`], then that or a [`measure::Probe`] |
 //! | find a learning rate along the step | [`control::line_search`] |
 //! | average weights | [`control::average`] |
+//! | average the snapshots of a run after it ended | [`posthoc`] |
 //! | predict | [`theory`]; on a live run [`predict`] |
 //! | run many specifications, by any number of processes | [`sweep::Sweep`], [`sweep::SweepFolder`] |
 //! | keep records | [`record::RunFolder`]; any [`train::Sink`] |
@@ -36,6 +37,7 @@ pub mod control;
 pub mod data;
 pub mod measure;
 pub mod models;
+pub mod posthoc;
 pub mod predict;
 pub mod record;
 pub mod spec;

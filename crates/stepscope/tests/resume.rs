@@ -82,6 +82,14 @@ fn spec(learning_rate: LearningRateSpec) -> RunSpec {
     spec.measure.noise_batches = 8;
     spec.average.start = TrainingDuration::Steps(5);
     spec.average.two_point_gap = TrainingDuration::Steps(4);
+    spec.average.more_ema_half_lives = vec![TrainingDuration::Steps(2)];
+    spec.average.ema_every = TrainingDuration::Steps(2);
+    spec.average.window = Some(TrainingDuration::Steps(6));
+    spec.average.window_stride = Some(TrainingDuration::Steps(2));
+    spec.average.lawa_epochs = Some(2);
+    spec.average.swa_every = Some(TrainingDuration::Steps(3));
+    spec.average.power_widths = vec![0.05, 0.1];
+    spec.average.evaluate_every = Some(TrainingDuration::Steps(3));
     spec.checkpoint.every = TrainingDuration::Steps(1);
     spec
 }
@@ -180,6 +188,7 @@ fn double_precision_and_convolutions_go_on_from_every_state() {
     (cnn.model.kind, cnn.model.hidden) = (ModelKind::SimpleCnn, None);
     cnn.data.name = "fashion14".to_owned();
     cnn.train.duration = TrainingDuration::Steps(3);
+    (cnn.average.window, cnn.average.lawa_epochs) = (Some(TrainingDuration::Steps(2)), None);
     cnn.measure.enabled = false;
     goes_on_from_every_state(&cnn);
 }

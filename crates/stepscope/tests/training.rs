@@ -8,7 +8,6 @@ use std::num::NonZeroU64;
 use common::{digits, fashion, model, norm, objective, relative_error};
 use stepscope::backend::Backend;
 use stepscope::control::Direction;
-use stepscope::control::average::{Ema, TwoPoint};
 use stepscope::control::transform::GradientTransform;
 use stepscope::data::{Dataset, probe_subset};
 use stepscope::measure::{
@@ -240,35 +239,38 @@ fn specifications_that_the_data_cannot_serve_are_refused_before_anything_runs() 
 }
 
 #[test]
-fn averages_equal_their_definitions() {
+fn averages_are_read_where_the_specification_says_and_change_nothing_else() {
     let dataset = digits();
-    let mut network = model(ModelKind::Mlp, Activation::Relu, Precision::F64, &dataset);
-    let layout = ParamLayout::of(&network);
-    let mut ema = Ema::with_half_life(3.0);
-    assert!((ema.decay().powi(3) - 0.5).abs() < 1e-15, "half the weight after three steps");
-    assert!(ema.network(&network).is_none());
-    let mut random = RandomStream::new(4, 0);
-    let (mut history, mut two_point) = (Vec::new(), None);
-    for step in 0..10 {
-        let mut values = layout.values(&network);
-        values.iter_mut().for_each(|v| *v += 0.1 * random.normal());
-        network = layout.assign(network, &values);
-        ema.update(&network);
-        if step == 4 {
-            two_point = Some(TwoPoint::from_earlier(&network));
+    let mut spec = spec(0.1);
+    let records = |spec: &RunSpec| {
+        let measured = |record: Record| match record {
+            Record::Measurement(measurement) => Some(measurement),
+            Record::Event(_) => None,
+        };
+        train(spec, &dataset).1.into_iter().filter_map(measured).collect::<Vec<_>>()
+    };
+    let plain = records(&spec);
+    spec.average.more_ema_half_lives = vec![TrainingDuration::Steps(10)];
+    spec.average.window = Some(TrainingDuration::Steps(12));
+    spec.average.swa_every = Some(TrainingDuration::Steps(3));
+    spec.average.two_point_gap = TrainingDuration::Steps(5);
+    spec.average.power_widths = vec![0.05, 0.1];
+    spec.average.evaluate_every = Some(TrainingDuration::Steps(20));
+    let full = records(&spec);
+    let steps_of = |name: &str| -> Vec<u64> {
+        full.iter().filter(|measurement| measurement.name == name).map(|measurement| measurement.step.0).collect()
+    };
+    for kind in ["ema", "ema_2", "two_point", "window", "swa", "power_1", "power_2"] {
+        for end in ["test_loss", "test_accuracy", "test_loss_gain"] {
+            assert_eq!(steps_of(&format!("average/{kind}/{end}")), [40, 60], "{kind} {end}");
         }
-        history.push(values);
+        assert!(steps_of(&format!("average/{kind}/statistics_gain")).is_empty(), "an MLP has no statistics");
     }
-    // Written out: the first iterate has what the others leave.
-    let decay = ema.decay();
-    let weight = |age: i32, first: bool| if first { decay.powi(age) } else { (1.0 - decay) * decay.powi(age) };
-    let by_hand: Vec<f64> = (0..layout.num_params())
-        .map(|i| (0..10).map(|step| weight(9 - step, step == 0) * history[step as usize][i]).sum())
-        .collect();
-    assert!(relative_error(&layout.values(&ema.network(&network).unwrap()), &by_hand) < 1e-13);
-    let middle: Vec<f64> = history[4].iter().zip(&history[9]).map(|(a, b)| 0.5 * (a + b)).collect();
-    assert!(relative_error(&layout.values(&two_point.unwrap().network(&network)), &middle) < 1e-14);
-    assert_eq!(layout.values(&network), history[9], "the network itself is untouched");
+    let others = |records: &[stepscope::types::Measurement]| -> Vec<String> {
+        let others = records.iter().filter(|measurement| !measurement.name.starts_with("average/"));
+        others.map(|m| format!("{} {} {:?}", m.step, m.name, m.value)).collect()
+    };
+    assert_eq!(others(&plain), others(&full));
 }
 
 #[test]

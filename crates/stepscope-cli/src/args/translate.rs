@@ -9,7 +9,7 @@ use super::predict::{NamedAverage, average};
 #[derive(Debug, Subcommand)]
 pub(crate) enum TranslateCommand {
     /// The schedules of the learning rate that an average of the weights equals: ema:0.99, window:100, two-point:10, tail:500, power:3
-    Average(AverageArguments),
+    Average(TranslatedAverage),
     /// The averages of the weights that a schedule of the learning rate equals: "trapezoid(cooldown = 100st)"
     Schedule(ScheduleArguments),
     /// The schedule of the batch size with the noise of one of the learning rate: "step(every = 30ep, factor = 0.1)"
@@ -19,7 +19,7 @@ pub(crate) enum TranslateCommand {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct AverageArguments {
+pub(crate) struct TranslatedAverage {
     /// The average, as `predict --average` takes it
     #[arg(value_name = "NAME:N", value_parser = average)]
     pub(crate) average: NamedAverage,

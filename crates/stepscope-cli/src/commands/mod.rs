@@ -1,5 +1,6 @@
 //! The commands, one file each: they parse, call the library and print.
 
+mod average;
 mod data;
 mod export;
 mod lr_test;
@@ -36,6 +37,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Measure(arguments) => measure::run(&arguments),
         Command::LrTest(arguments) => lr_test::run(&arguments),
+        Command::Average(arguments) => average::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::RunShard(arguments) => run_shard::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),

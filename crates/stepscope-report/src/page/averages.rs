@@ -40,7 +40,8 @@ pub(super) fn render(lineup: &Lineup) -> String {
 
 /// Whether a quantity stands in this section.
 pub(super) fn shows(name: &str) -> bool {
-    name.starts_with(PREFIX) && [GAIN, "/test_loss", "/test_accuracy"].iter().any(|end| name.ends_with(end))
+    name.starts_with(PREFIX)
+        && [GAIN, "/test_loss", "/test_accuracy", "/statistics_gain"].iter().any(|end| name.ends_with(end))
 }
 
 fn rows_of(entry: usize, run: &Run) -> impl Iterator<Item = Row<'_>> {
@@ -63,7 +64,7 @@ fn line(lineup: &Lineup, row: &Row, scale: &Scale) -> String {
         "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td>\
          <td class=\"number\">{}</td><td class=\"number\">{gain}</td>{}</tr>\n",
         lineup.label(row.entry),
-        kind_title(row.kind),
+        kind_title(row.kind, run),
         at_same_step(quantity::TEST_LOSS.name),
         average("test_loss"),
         average("test_accuracy"),
@@ -71,12 +72,30 @@ fn line(lineup: &Lineup, row: &Row, scale: &Scale) -> String {
     )
 }
 
-fn kind_title(kind: &str) -> String {
+/// What an average is, with its length where the specification says it.
+fn kind_title(kind: &str, run: &Run) -> String {
+    let average = &run.manifest().spec.average;
+    let number = |prefix: &str| kind.strip_prefix(prefix).and_then(|number| number.parse::<usize>().ok());
+    if let Some(number) = number("ema_") {
+        let half_life = number.checked_sub(2).and_then(|index| average.more_ema_half_lives.get(index));
+        return titled("exponential moving average", half_life.map(|length| format!("half-life {length}")));
+    }
+    if let Some(number) = number("power_") {
+        let width = number.checked_sub(1).and_then(|index| average.power_widths.get(index));
+        return titled("power-function average", width.map(|width| format!("relative width {width}")));
+    }
     match kind {
-        "ema" => "exponential moving average".to_owned(),
-        "two_point" => "two-point average".to_owned(),
+        "ema" => titled("exponential moving average", Some(format!("half-life {}", average.ema_half_life))),
+        "two_point" => titled("two-point average", Some(format!("{} apart", average.two_point_gap))),
+        "window" => titled("window", average.window.map(|length| format!("last {length}"))),
+        "lawa" => titled("LAWA", average.lawa_epochs.map(|epochs| format!("last {epochs} epochs"))),
+        "swa" => titled("SWA", average.swa_every.map(|every| format!("from {}, every {every}", average.start))),
         other => escape(&other.replace('_', " ")),
     }
+}
+
+fn titled(title: &str, length: Option<String>) -> String {
+    length.map_or(title.to_owned(), |length| format!("{title} <small>{}</small>", escape(&length)))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod panels;
 mod ratio;
 mod readings;
 mod runs_table;
+mod snapshots;
 mod spectra;
 mod template;
 
@@ -21,6 +22,7 @@ use serde::Serialize;
 
 use crate::{Align, Run, Story, Table};
 use lineup::Lineup;
+pub use snapshots::{SnapshotAverage, SnapshotAverages};
 pub use template::escape;
 use template::{fill, json_island};
 
@@ -60,6 +62,7 @@ pub struct Page<'a> {
     story: Story,
     runs: &'a [Run],
     references: Vec<String>,
+    snapshots: SnapshotAverages,
     live: bool,
 }
 
@@ -87,6 +90,12 @@ impl<'a> Page<'a> {
     /// Sets the sources of what was used, one line each.
     pub fn references<Line: Into<String>>(mut self, references: impl IntoIterator<Item = Line>) -> Self {
         self.references = references.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the averages of a run's snapshots.
+    pub fn snapshots(mut self, snapshots: SnapshotAverages) -> Self {
+        self.snapshots = snapshots;
         self
     }
 
@@ -134,6 +143,7 @@ impl<'a> Page<'a> {
             ("runs", runs_table::render(lineup)),
             ("comparison", comparison::render(lineup)),
             ("averages", averages::render(lineup)),
+            ("snapshots", snapshots::render(&self.snapshots)),
             ("spectra", spectra::render(lineup)),
             ("readings", readings::render(lineup)),
             ("costs", costs::render(lineup)),

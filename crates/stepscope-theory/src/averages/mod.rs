@@ -3,6 +3,7 @@
 mod curve;
 mod epochs;
 mod equivalence;
+mod power_profile;
 mod spectrometer;
 mod stationary;
 mod two_point_curve;
@@ -13,6 +14,7 @@ pub use equivalence::{
     ema_for_reduction, ema_heavy_ball, ema_mean, loss_effective_rate, matched_ema, matched_window, multipliers,
     pathwise_schedule, pathwise_weights, poisson_binomial_schedule, poisson_binomial_weights, weights_from_multipliers,
 };
+pub use power_profile::{PowerProfile, Synthesis};
 pub use spectrometer::ExcessSpectrum;
 pub use stationary::StationaryMode;
 pub use two_point_curve::{TwoPointCurve, quantile_interval};

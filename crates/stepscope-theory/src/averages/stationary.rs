@@ -62,6 +62,22 @@ impl StationaryMode {
         weights.iter().enumerate().map(|(i, w)| w * row(i)).sum()
     }
 
+    /// The same for weights on a few iterates only, each with its age in steps: Σ_ij w_i w_j ρ_|age_i − age_j|. O(n² + age).
+    ///
+    /// ```
+    /// use stepscope_theory::StationaryMode;
+    /// let mode = StationaryMode::new(0.05, 0.9)?;
+    /// let two = mode.ratio_of_sparse_weights(&[(0, 0.5), (20, 0.5)]);
+    /// assert!((two - mode.two_point_ratio(20)).abs() < 1e-15);
+    /// # Ok::<(), stepscope_theory::TheoryError>(())
+    /// ```
+    pub fn ratio_of_sparse_weights(&self, weights: &[(u64, f64)]) -> f64 {
+        let oldest = weights.iter().map(|(age, _)| *age).max().unwrap_or(0);
+        let rho = self.autocorrelations(oldest);
+        let row = |age: u64| weights.iter().map(|(other, w)| w * rho[age.abs_diff(*other) as usize]).sum::<f64>();
+        weights.iter().map(|(age, w)| w * row(*age)).sum()
+    }
+
     /// Two points k apart: (1 + ρ_k)/2. Below ½ near half a period of an under-damped direction.
     pub fn two_point_ratio(&self, gap: u64) -> f64 {
         0.5 * (1.0 + self.autocorrelation(gap))

@@ -9,6 +9,7 @@
 //!
 //! Reading a file, and refusing an unknown key with the nearest known one, is `stepscope::spec`'s work.
 
+mod average;
 mod checkpoint;
 mod choices;
 mod data;
@@ -26,6 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use average::{AverageSpec, EmaWarmUp, ShadowKind};
 pub use checkpoint::CheckpointSpec;
 pub use choices::{
     Activation, Initializer, LearningRateSpec, ModelKind, Normalisation, OptimizerMethod, Precision, ResidualForm,
@@ -192,20 +194,6 @@ pub struct LineSearchSpec {
     pub max_learning_rate: LearningRate,
 }
 
-/// Averages of the weights over the last part of the run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct AverageSpec {
-    /// Whether weights are averaged.
-    pub enabled: bool,
-    /// When averaging begins.
-    pub start: TrainingDuration,
-    /// Half-life of the exponential moving average.
-    pub ema_half_life: TrainingDuration,
-    /// Distance of the two points of the two-point average.
-    pub two_point_gap: TrainingDuration,
-}
-
 /// A specification whose keys are each valid but do not go together.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{key}: {message}")]
@@ -249,17 +237,6 @@ impl Default for LineSearchSpec {
             history: 20,
             initial_learning_rate: learning_rate(0.01),
             max_learning_rate: learning_rate(10.0),
-        }
-    }
-}
-
-impl Default for AverageSpec {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            start: TrainingDuration::Fraction(0.5),
-            ema_half_life: TrainingDuration::Fraction(0.05),
-            two_point_gap: TrainingDuration::Fraction(0.2),
         }
     }
 }
@@ -338,6 +315,7 @@ impl RunSpec {
             "\"gauged\" decides on what is measured, and measure.enabled is false: set it to true".to_owned()
         })?;
         self.data.validate()?;
+        self.average.validate()?;
         let (words, rows) = (self.data.vocabulary, self.model.vocabulary);
         require(self.model.kind != ModelKind::Lstm || rows >= words, "model.vocabulary", || {
             format!("got {rows}, expected at least data.vocabulary, {words}: words beyond it would be read as one")
@@ -466,6 +444,14 @@ mod tests {
             (s.model.kind, s.measure.mode) = (ModelKind::SimpleCnnBn, MeasureMode::TrainBatch);
         });
         case("checkpoint.keep", |s| s.checkpoint.keep = 1);
+        case("average.power_widths", |s| s.average.power_widths = vec![0.05, 0.5]);
+        case("average.more_ema_half_lives", |s| s.average.more_ema_half_lives = vec![TrainingDuration::Steps(9); 8]);
+        case("average.window_stride", |s| s.average.window_stride = Some(TrainingDuration::Steps(2)));
+        case("average.lawa_epochs", |s| s.average.lawa_epochs = Some(1));
+        case("average.statistics_examples", |s| s.average.statistics_examples = 0);
+        case("average.shadow", |s| {
+            (s.average.shadow, s.average.power_widths) = (ShadowKind::Bf16, vec![0.1]);
+        });
         case("data.train_examples", |s| s.data.train_examples = Some(0));
         case("data.vocabulary", |s| s.data.vocabulary = 2);
         case("data.sequence_length", |s| s.data.sequence_length = 0);

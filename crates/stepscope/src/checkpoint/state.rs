@@ -136,11 +136,10 @@ impl State {
         let mut parts = Vec::new();
         for (path, id, range) in layout.parts() {
             let name = format!("{name}/{path}");
-            let Some(saved) = self.tensors.get(&name) else { continue };
-            if saved.shape() != [range.len()] {
-                let reason = format!("{:?} numbers, where this network has {}", saved.shape(), range.len());
-                return Err(unexpected(&name, reason));
+            if !self.tensors.contains_key(&name) {
+                continue;
             }
+            let saved = self.flat_tensor(&name, range.len())?;
             let device = layout.plain_device().ok_or_else(|| missing(&name))?;
             parts.push((id, saved.tensor(&device)));
         }
@@ -153,6 +152,19 @@ impl State {
     /// Stores one tensor; replaces one of the same name.
     pub fn put_tensor(&mut self, name: &str, tensor: SavedTensor) {
         self.tensors.insert(name.to_owned(), tensor);
+    }
+
+    /// The tensor of that name, which must be flat with `len` numbers.
+    ///
+    /// # Errors
+    /// [`StateError`] where there is none, or one of another shape.
+    pub fn flat_tensor(&self, name: &str, len: usize) -> Result<&SavedTensor, StateError> {
+        let saved = self.tensors.get(name).ok_or_else(|| missing(name))?;
+        if saved.shape() == [len] {
+            Ok(saved)
+        } else {
+            Err(unexpected(name, format!("{:?} numbers, where this network has {len}", saved.shape())))
+        }
     }
 
     /// Stores every tensor of a network: parameters, and running statistics where it has some.

@@ -67,11 +67,33 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::load`].
     pub fn load_with(spec: &DataSpec, cache: &Cache) -> Result<Self, DataError> {
-        let raw = match embedded::by_name(&spec.name) {
-            Some(embedded) => idx_folder::assemble(&spec.name, embedded.read()?, Some(embedded.num_classes))?,
-            None => read_folder(spec, cache)?,
-        };
-        prepare(spec, raw)
+        prepare(spec, read(spec, cache)?)
+    }
+
+    /// The training examples that `train_examples` leaves out, through the map of those in use: held out from training without
+    /// being the test set. `None` where all are in use.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`].
+    pub fn load_unused(spec: &DataSpec) -> Result<Option<Split>, DataError> {
+        let Some(count) = spec.train_examples.and_then(|count| usize::try_from(count).ok()) else { return Ok(None) };
+        let RawData { mut train, shape, .. } = read(spec, &Cache::of_user())?;
+        let available = train.labels.len();
+        if count >= available {
+            return Ok(None);
+        }
+        let labels = train.labels.split_off(count);
+        Ok(Some(match &mut train.values {
+            RawValues::Pixels(pixels) => {
+                let rest = pixels.split_off(pixels.len() / available * count);
+                let tables = normalise(spec, pixels, shape)?.iter().map(Normalisation::table).collect();
+                Split::of_pixels(rest, tables, labels)
+            }
+            RawValues::Tokens(tokens) => {
+                let rest = tokens.split_off(tokens.len() / available * count);
+                Split::of_tokens(rest, labels)
+            }
+        }))
     }
 
     /// What `run.json` says about the data.
@@ -97,6 +119,14 @@ impl Dataset {
             return Err(DataError::AugmentedText { name: self.name.clone() });
         }
         Ok(augmentation)
+    }
+}
+
+/// Reads what a specification names.
+fn read(spec: &DataSpec, cache: &Cache) -> Result<RawData, DataError> {
+    match embedded::by_name(&spec.name) {
+        Some(embedded) => idx_folder::assemble(&spec.name, embedded.read()?, Some(embedded.num_classes)),
+        None => read_folder(spec, cache),
     }
 }
 
@@ -276,6 +306,24 @@ mod tests {
         assert_eq!([dataset.train.example(0), dataset.train.example(1)].concat(), [-1.0, 1.0, 1.0, -1.0]);
         assert_eq!(dataset.test.example(0), [0.0, 2.0]);
         assert_eq!((dataset.num_classes, dataset.shape), (2, [1, 1, 2]));
+    }
+
+    #[test]
+    fn what_is_not_trained_on_goes_through_the_map_of_what_is() {
+        let of = |train_examples| DataSpec { train_examples, ..named("optdigits") };
+        let (whole, part) = (Dataset::load(&of(None)).unwrap(), Dataset::load(&of(Some(3000))).unwrap());
+        let unused = Dataset::load_unused(&of(Some(3000))).unwrap().unwrap();
+        assert_eq!(unused.num_examples(), 823);
+        assert_eq!(unused.labels(), &whole.train.labels()[3000..]);
+        let raw = |dataset: &Dataset, x: f32| {
+            let map = dataset.normalisation[0];
+            f64::from(x) * map.standard_deviation + map.mean
+        };
+        let pairs = unused.example(5).into_iter().zip(whole.train.example(3005));
+        assert!(pairs.into_iter().all(|(a, b)| (raw(&part, a) - raw(&whole, b)).abs() < 1e-4));
+        for all in [None, Some(3823)] {
+            assert_eq!(Dataset::load_unused(&of(all)).unwrap(), None);
+        }
     }
 
     #[test]

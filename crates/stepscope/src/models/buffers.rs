@@ -69,7 +69,7 @@ pub fn set<M: Module>(module: M, buffers: &[(String, Vec<f64>)]) -> Result<M, Bu
 ///
 /// A network on the plain device requires no gradients at all; what counts there is what it would require on the tracked
 /// one.
-pub(super) fn is_trainable<const D: usize>(param: &Param<Tensor<D>>) -> bool {
+pub(crate) fn is_trainable<const D: usize>(param: &Param<Tensor<D>>) -> bool {
     if param.val().is_autodiff() { param.is_require_grad() } else { param.clone().train().is_require_grad() }
 }
 

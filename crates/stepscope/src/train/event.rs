@@ -5,6 +5,7 @@
 //! for step in 0..steps:
 //!     checkpoint due at step:                               -> Checkpoint   (asked to stop: and no further)
 //!     for probe due at step:            measure            -> Measured ...
+//!     averages due at step are evaluated                    -> Measured ...
 //!     gauged learning rate:             decide             -> Decided
 //!     batch     = sampler.next_batch()
 //!     method takes the batch:

@@ -14,7 +14,8 @@ mod run_loop;
 mod saved;
 mod schedule;
 
-pub use averaging::AverageExamples;
+pub use averaging::AverageSetup;
+pub(crate) use averaging::{SAVED_BANK, bank, paired_gain, statistics_of};
 pub use divergence::DivergenceWatch;
 pub use event::{Event, FanOut, MemorySink, RecordRef, Sink, SinkError, Snapshot};
 pub use interrupt::Interrupt;

@@ -1,11 +1,12 @@
 //! A specification against its data: every duration in steps.
 
 use stepscope_types::schedule::{Gauged, RunClock, ScheduleError, ScheduleSpec, Scheduled};
-use stepscope_types::spec::LearningRateSpec;
+use stepscope_types::spec::{AverageSpec, LearningRateSpec};
 use stepscope_types::{RunSpec, TrainingDuration};
 use thiserror::Error;
 
 use super::schedule::Due;
+use crate::control::average::AverageError;
 use crate::control::schedule::StepSchedule;
 use crate::data::BatchPlan;
 
@@ -35,8 +36,6 @@ pub struct Plan {
     pub checkpoint_keep_every: Option<u64>,
     /// Step at which averaging starts.
     pub average_start: u64,
-    /// Half-life of the EMA, in steps.
-    pub ema_half_life: f64,
     /// Distance of the two points, in steps; at most the length of the averaged part.
     pub two_point_gap: u64,
 }
@@ -77,6 +76,21 @@ pub enum PlanError {
         /// What does not fit.
         source: ScheduleError,
     },
+    /// An average that would need more of a run than there is.
+    #[error("{key}: {asked} steps are more than the {num_steps} of the run: {advice}")]
+    LongerThanRun {
+        /// The key of the specification.
+        key: &'static str,
+        /// Steps asked for.
+        asked: u64,
+        /// Steps of the run.
+        num_steps: u64,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// An average that cannot be kept as asked.
+    #[error("average.shadow: {0}")]
+    Average(#[from] AverageError),
 }
 
 impl Plan {
@@ -115,6 +129,9 @@ impl Plan {
         let momentum = scheduled(momentum, spec.optimizer.momentum.get(), Scheduled::Momentum, "schedule.momentum")?;
         let within = |duration| steps(duration, Some(num_steps));
         let average_start = within(spec.average.start).min(num_steps);
+        if spec.average.enabled {
+            check_lengths(&spec.average, num_steps, steps_per_epoch, within)?;
+        }
         Ok(Self {
             steps_per_epoch,
             batches,
@@ -127,12 +144,11 @@ impl Plan {
             checkpoint_every: spec.checkpoint.enabled.then(|| within(spec.checkpoint.every)),
             checkpoint_keep_every: spec.checkpoint.keep_every.map(within),
             average_start,
-            ema_half_life: within(spec.average.ema_half_life) as f64,
             two_point_gap: within(spec.average.two_point_gap).min(num_steps - average_start),
         })
     }
 
-    /// A length in steps, at least 1.
+    /// A length in steps of this run, at least 1.
     pub fn steps(&self, duration: TrainingDuration) -> u64 {
         duration.steps(self.steps_per_epoch, Some(self.num_steps)).unwrap_or(1).max(1)
     }
@@ -192,4 +208,29 @@ fn resolve(
     key: &'static str,
 ) -> Result<crate::control::schedule::Schedule, PlanError> {
     text.resolve(base, of, clock).map_err(|source| PlanError::Schedule { key, text: text.to_string(), source })
+}
+
+/// Refuses an average that would never have been what it is called.
+fn check_lengths(
+    average: &AverageSpec,
+    num_steps: u64,
+    steps_per_epoch: f64,
+    within: impl Fn(TrainingDuration) -> u64,
+) -> Result<(), PlanError> {
+    let fits = |key, asked: u64, advice| {
+        if asked <= num_steps { Ok(()) } else { Err(PlanError::LongerThanRun { key, asked, num_steps, advice }) }
+    };
+    let half_life = "an average would still be mostly its first iterate; a tenth of the run (\"0.1dur\") is long";
+    fits("average.ema_half_life", within(average.ema_half_life), half_life)?;
+    for more in &average.more_ema_half_lives {
+        fits("average.more_ema_half_lives", within(*more), half_life)?;
+    }
+    if let Some(window) = average.window {
+        fits("average.window", within(window), "it can hold no more than was trained; a tenth of the run is usual")?;
+    }
+    if let Some(epochs) = average.lawa_epochs {
+        let asked = (epochs as f64 * steps_per_epoch).ceil() as u64;
+        fits("average.lawa_epochs", asked, "so many epochs are not trained: average fewer, or train longer")?;
+    }
+    Ok(())
 }

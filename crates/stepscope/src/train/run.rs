@@ -7,7 +7,7 @@ use stepscope_types::spec::{self, OptimizerMethod};
 use stepscope_types::{BatchSize, Manifest, ModelManifest, RunSpec, Seeds, Software};
 use thiserror::Error;
 
-use super::averaging::AverageExamples;
+use super::averaging::{AverageSetup, bank};
 use super::event::Sink;
 use super::interrupt::Interrupt;
 use super::measured_mode::MeasuredMode;
@@ -23,9 +23,6 @@ use crate::data::{
 };
 use crate::measure::Objective;
 use crate::models::{InMode, Model, ModelError, ParamLayout, describe};
-
-/// Training examples from which an averaged network's running statistics are computed, at most.
-const STATISTICS_EXAMPLES: u64 = 2048;
 
 /// Examples whose statistics one forward pass finds; of more, layer after layer takes a pass.
 const STATISTICS_BATCH: usize = 2048;
@@ -91,6 +88,10 @@ impl<'a> Run<'a> {
     /// [`RunError`] where they do not; [`RunError::is_bad_input`] is then true.
     pub fn prepare(spec: &'a RunSpec, dataset: &'a Dataset) -> Result<Self, RunError> {
         let plan = Plan::new(spec, dataset.train.num_examples() as u64)?;
+        if spec.average.enabled {
+            // What a shadow cannot hold is refused before anything runs.
+            bank(&spec.average, &plan).map_err(PlanError::from)?;
+        }
         let backend = Backend::cpu(spec.model.precision);
         let random = RandomStream::named(spec.seeds.init_seed(), "initial weights");
         let network = Model::new(&spec.model, dataset.shape, dataset.num_classes, random, &backend)?;
@@ -191,8 +192,10 @@ impl<'a> Run<'a> {
         probes.extend(extra.into_iter().map(|ScheduledProbe { probe, due }| ScheduledProbe { probe, due }));
 
         let batch_size = spec.train.batch_size;
-        let of_train = probe_subset(num_train, STATISTICS_EXAMPLES.min(num_train as u64), seeds.probe_seed())?;
-        let average_examples = spec.average.enabled.then(|| AverageExamples {
+        let num_statistics = spec.average.statistics_examples.min(num_train as u64);
+        let of_train = probe_subset(num_train, num_statistics, seeds.probe_seed())?;
+        let averages = spec.average.enabled.then(|| AverageSetup {
+            spec: spec.average.clone(),
             test: Objective::whole(&dataset.test, dataset.shape, &plain, dtype),
             train: Objective::new(&dataset.train, dataset.shape, &of_train, &plain, dtype),
         });
@@ -224,7 +227,7 @@ impl<'a> Run<'a> {
             dropout_seed: seeds.data_seed(),
             micro_batch_size: spec.train.micro_batch_size.map(BatchSize::get),
             statistics_examples,
-            average_examples,
+            averages,
             resume,
             interrupt,
             plan,

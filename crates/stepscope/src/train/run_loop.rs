@@ -9,7 +9,7 @@ use stepscope_types::spec::MeasureBudget;
 use stepscope_types::{Estimate, Measurement, Mode, Reading, Step, StopReason, Timing, Uncertainty};
 use thiserror::Error;
 
-use super::averaging::{AverageExamples, Averages, with_own_statistics};
+use super::averaging::{AverageSetup, Averages, with_own_statistics};
 use super::budget::Budget;
 use super::divergence::DivergenceWatch;
 use super::event::{Event, Sink, SinkError, Snapshot};
@@ -60,8 +60,8 @@ pub struct TrainingLoop<'p, N: Network> {
     pub micro_batch_size: Option<u64>,
     /// Training examples, on the plain device, on which running statistics are computed where gradients are taken elsewhere.
     pub statistics_examples: Objective,
-    /// The examples on which averages are evaluated; `None` for no averages.
-    pub average_examples: Option<AverageExamples>,
+    /// The averages; `None` for none.
+    pub averages: Option<AverageSetup>,
     /// Where to go on; `None` to begin.
     pub resume: Option<ResumeFrom>,
     /// The handle that asks the run to stop.
@@ -165,15 +165,14 @@ impl<N: Network> TrainingLoop<'_, N> {
             network = self.settled(network, now.step);
             self.save_due(&now, &network, &layout, sink)?;
             self.measure_due(&mut now, &network, &layout, sink)?;
+            self.evaluate_averages(&now, &network, sink)?;
             (network, stop) = self.advance(network, &mut now, sink)?;
         }
         if stop.is_none() {
             network = self.settled(network, now.step);
             self.save_due(&now, &network, &layout, sink)?;
             self.measure_due(&mut now, &network, &layout, sink)?;
-            for measured in now.averages.iter().flat_map(|averages| averages.evaluate(&network)) {
-                sink.receive(&Event::Measured(self.measurement(now.step, measured, now.clock.now(None))))?;
-            }
+            self.evaluate_averages(&now, &network, sink)?;
         }
         let (step, reason) = (now.step, stop.unwrap_or(StopReason::Finished));
         let (epoch, timing) = (self.plan.epoch(step.0), now.clock.now(None));
@@ -207,7 +206,7 @@ impl<N: Network> TrainingLoop<'_, N> {
             last_learning_rate: None,
             schedules: ScheduleRecorder::default(),
             watch: DivergenceWatch::new(),
-            averages: self.average_examples.take().map(|examples| Averages::new(&self.plan, examples)),
+            averages: self.averages.take().map(|setup| Averages::new(&self.plan, setup)),
             budget: Budget::new(self.budget, self.plan.num_steps, Cost::gradients(1) * self.plan.mean_batch_size()),
             updates: 0,
             passes: Passes::default(),
@@ -276,7 +275,7 @@ impl<N: Network> TrainingLoop<'_, N> {
         now.step = Step(step.0 + 1);
         self.follow_schedules(now.step);
         if let Some(averages) = &mut now.averages {
-            averages.update(now.step.0, &network);
+            averages.update(now.step.0, self.plan.num_steps, &network);
         }
         Ok((network, None))
     }
@@ -405,6 +404,16 @@ impl<N: Network> TrainingLoop<'_, N> {
             }
         }
         Ok(all)
+    }
+
+    /// Reads the averages where they are due: at the end, and along the run where the specification says so.
+    fn evaluate_averages(&self, now: &Progress, network: &N, sink: &mut dyn Sink) -> Result<(), TrainError> {
+        for measured in
+            now.averages.iter().flat_map(|averages| averages.evaluate_due(now.step.0, self.plan.num_steps, network))
+        {
+            sink.receive(&Event::Measured(self.measurement(now.step, measured, now.clock.now(None))))?;
+        }
+        Ok(())
     }
 
     fn step_taken(

@@ -14,7 +14,7 @@ use stepscope::types::{RunSpec, Step};
 
 use crate::args::MeasureArguments;
 use crate::commands::write_whole;
-use crate::execute::load;
+use crate::execute::load_as_trained;
 use crate::failure::Failure;
 
 pub(super) fn run(arguments: &MeasureArguments) -> Result<(), Failure> {
@@ -49,18 +49,8 @@ impl SavedPoint {
             ))
         })?;
         let checkpoint = checkpoints.load(step).map_err(Failure::bad_input)?;
+        let dataset = load_as_trained(folder, &manifest)?;
         let spec = with_overrides(manifest.spec, overrides)?;
-        let dataset = load(&spec)?;
-        if dataset.sha256 != manifest.data.sha256 {
-            return Err(Failure::BadInput(anyhow!(
-                "{}: the data set {} is not the one that the run was trained on (its checksum is {}, expected {}): put the old \
-                 data back",
-                folder.display(),
-                manifest.data.name,
-                dataset.sha256,
-                manifest.data.sha256
-            )));
-        }
         Ok(Self { name: manifest.name, spec, dataset, checkpoint })
     }
 

@@ -8,7 +8,7 @@ use stepscope::types::schedule::{RunClock, ScheduleSpec, Scheduled};
 use stepscope_report::number::{count, significant};
 use stepscope_report::{Align, Table};
 
-use crate::args::{AverageArguments, EquivalenceArguments, Format, ScheduleArguments};
+use crate::args::{EquivalenceArguments, Format, ScheduleArguments, TranslatedAverage};
 use crate::commands::{print, print_json};
 use crate::failure::Failure;
 
@@ -32,7 +32,7 @@ struct Row<'a> {
     numbers: Option<&'a [f64]>,
 }
 
-pub(super) fn of_average(arguments: &AverageArguments) -> Result<(), Failure> {
+pub(super) fn of_average(arguments: &TranslatedAverage) -> Result<(), Failure> {
     let (average, how) = (arguments.average.average, &arguments.how);
     let found = schedules_of_average(average, how.steps, how.rate).map_err(Failure::bad_input)?;
     let share = how.rate.and_then(|rate| effective_share(average, rate, 0.0).ok());
