@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use stepscope::types::spec::MeasureBudget;
 
 pub(crate) use export::{ExportArguments, LiveArguments, ServerArguments};
-pub(crate) use measure::{Direction, MeasureArguments};
+pub(crate) use measure::{Direction, MeasureArguments, StepRange};
 pub(crate) use sweep::{Limits, Memory, RunShardArguments, StatusArguments, SweepArguments};
 
 pub(crate) use predict::{Free, NamedAverage, PredictArguments, PredictFormat};

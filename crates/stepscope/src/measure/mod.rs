@@ -54,6 +54,6 @@ pub use operators::{
 };
 pub use per_example_curvature::per_example_curvature;
 pub use probe::{Measured, Probe, ProbeError, ProbePoint};
-pub use section::{Section, SectionPoint};
+pub use section::{Section, section_curvature};
 pub use shared::SharedReadings;
 pub use sharpness::SharpnessProbe;

@@ -21,4 +21,5 @@ pub use measured_mode::MeasuredMode;
 pub use plan::{Plan, PlanError};
 pub use run::{Run, RunError, RunProbe};
 pub use run_loop::{Outcome, ResumeFrom, ScheduledProbe, TrainError, TrainingLoop};
+pub use saved::InstrumentReading;
 pub use schedule::Due;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use stepscope_types::spec::Instrument;
-use stepscope_types::{Measurement, Step, Timing};
+use stepscope_types::{Measurement, SavedSpectrum, Step, Timing};
 
 use super::probes::RunProbes;
 use super::run::{Run, RunError};
@@ -11,6 +11,17 @@ use super::run_loop::TrainError;
 use crate::control::{LearningRateSource, Sgd};
 use crate::measure::{ProbePoint, SharedReadings};
 use crate::models::ParamLayout;
+
+/// What an instrument read at a point.
+#[derive(Debug, Clone)]
+pub struct InstrumentReading {
+    /// The instrument.
+    pub instrument: Instrument,
+    /// Its quantities.
+    pub measurements: Vec<Measurement>,
+    /// The spectrum that it measured, where it is one that does.
+    pub spectrum: Option<SavedSpectrum>,
+}
 
 impl Run<'_> {
     /// Reads the instruments of the specification once, at the point where the run would go on from: its checkpoint after
@@ -21,7 +32,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// [`RunError::Train`] where a probe cannot measure, or the checkpoint holds no state of the optimizer.
-    pub fn measure(&self) -> Result<Vec<(Instrument, Vec<Measurement>)>, RunError> {
+    pub fn measure(&self) -> Result<Vec<InstrumentReading>, RunError> {
         let layout = ParamLayout::of(&self.network);
         let mut optimizer = Sgd::new(self.spec.optimizer.momentum);
         let mut source = LearningRateSource::new(self.spec, self.plan.line_search_every);
@@ -53,7 +64,8 @@ impl Run<'_> {
                 measurement.timing = Some(timing);
                 measurement
             });
-            readings.push((instrument, measurements.collect()));
+            let (measurements, spectrum) = (measurements.collect(), probe.take_spectrum());
+            readings.push(InstrumentReading { instrument, measurements, spectrum });
         }
         Ok(readings)
     }
