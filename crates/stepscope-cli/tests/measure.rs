@@ -235,6 +235,7 @@ fn what_cannot_be_measured_is_refused_with_what_to_do() {
     refuses(&["measure", "a", "--probe", "sharpnes"], &["sharpnes", "did you mean sharpness?", "half-rate-gauge"]);
     refuses(&["measure", "a", "--between", "other"], &["different networks", "64-6-10", "64-7-10"]);
     refuses(&["measure", "a", "--set", "train.batch_size=4"], &["train.batch_size", "[measure]"]);
+    refuses(&["measure", "a", "--set", "measure.examples=201"], &["measure.examples=201", "200 examples"]);
     refuses(&["measure", "a", "--line", "random", "--from", "2", "--to", "1"], &["--from 2", "--to 1"]);
     refuses(&["measure", "a", "--plane", "random"], &["--plane", "1 directions", "two"]);
     refuses(&["train", "spec.toml", "--out", "nothing", "--budget", "5"], &["budget", "5%"]);

@@ -46,6 +46,16 @@ impl SavedRun {
                 manifest.data.sha256
             )));
         }
+        let available = dataset.train.num_examples() as u64;
+        // The default of a specification takes what there is; a number that was asked for here is meant.
+        let is_asked = overrides.iter().any(|text| text.trim_start().starts_with("measure.examples"));
+        if is_asked && spec.measure.examples > available {
+            return Err(Failure::BadInput(anyhow!(
+                "--set measure.examples={}: {} was trained on {available} examples: ask for at most as many",
+                spec.measure.examples,
+                path.display()
+            )));
+        }
         Ok(Self { folder, manifest, spec, dataset })
     }
 
