@@ -17,7 +17,7 @@ use stepscope::types::spec::MeasureBudget;
 pub(crate) use average::AverageArguments;
 pub(crate) use export::{ExportArguments, LiveArguments, ServerArguments};
 pub(crate) use lr_test::LrTestArguments;
-pub(crate) use measure::{Direction, MeasureArguments};
+pub(crate) use measure::{Direction, MeasureArguments, StepRange};
 pub(crate) use sweep::{Limits, Memory, RunShardArguments, StatusArguments, SweepArguments};
 
 pub(crate) use predict::{Free, NamedAverage, PredictArguments, PredictFormat};

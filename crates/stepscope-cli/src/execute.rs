@@ -78,7 +78,8 @@ pub(crate) fn execute(
     let records = start().map_err(Failure::of_folder)?;
     let checkpoints = spec.checkpoint.enabled;
     let checkpoints = checkpoints.then(|| run_folder.checkpoint_writer(prepared.retention(), spec_hash(spec)));
-    let outcome = train(prepared, spec, extra, RunSink::new(records, checkpoints), exports, &run_folder, followed)?;
+    let sink = RunSink::new(records, checkpoints).keeping_spectra_in(run_folder.clone());
+    let outcome = train(prepared, spec, extra, sink, exports, &run_folder, followed)?;
     Ok((manifest, outcome))
 }
 
@@ -102,7 +103,8 @@ pub(crate) fn go_on(
     let records = folder.reopen_records(point.records()).map_err(Failure::of_folder)?;
     let checkpoints = spec.checkpoint.enabled;
     let checkpoints = checkpoints.then(|| folder.checkpoint_writer(prepared.retention(), spec_hash(spec)));
-    train(prepared, spec, Vec::new(), RunSink::new(records, checkpoints), exports, folder, followed)
+    let sink = RunSink::new(records, checkpoints).keeping_spectra_in(folder.clone());
+    train(prepared, spec, Vec::new(), sink, exports, folder, followed)
 }
 
 fn train(

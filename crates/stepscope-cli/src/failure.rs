@@ -43,6 +43,11 @@ impl Failure {
         }
     }
 
+    /// A measurement that was made and shown, and could not be kept in the folder of its run.
+    pub(crate) fn not_kept(error: RecordError) -> Self {
+        Self::Failed(anyhow::Error::new(error).context("the measurement was not kept (--no-save does not try)"))
+    }
+
     /// Says what is wrong on stderr, in one message, and gives the exit status.
     pub(crate) fn report(&self) -> ExitCode {
         let (error, status) = match self {

@@ -92,7 +92,7 @@ impl Sink for ProgressSink {
                 self.bar.set_position(step.0);
                 self.bar.reset_eta();
             }
-            Event::Checkpoint(_) => {}
+            Event::Checkpoint(_) | Event::Spectrum(_) => {}
             Event::StepTaken { batch_loss, .. } => {
                 self.latest.take(batch_loss);
                 self.bar.set_position(batch_loss.step.0 + 1);

@@ -73,9 +73,13 @@ fn a_saved_run_is_measured_sectioned_and_compared() {
     let points = between["train"].as_array().unwrap();
     assert_eq!(points.len(), 31);
     assert_eq!(points[10]["position"][0], 0.0);
-    assert!(between["curvature_at_ends"][0].as_f64().unwrap().is_finite(), "{between}");
+    let other = &between["other"];
+    assert!(other["curvature_at_ends"][0]["value"].as_f64().unwrap().is_finite(), "{between}");
+    assert_eq!(other["run"], "b", "the folder: both have one specification's name");
+    assert_eq!((&other["same_start"], &other["same_batches"]), (&Value::Bool(true), &Value::Bool(true)));
+    assert_eq!(between["mode"], "eval", "no batch normalisation, no statistics");
     let csv = std::fs::read_to_string(case.path("line.csv")).unwrap();
-    assert_eq!(csv.lines().next(), Some("x,train_loss,train_accuracy,test_loss,test_accuracy"));
+    assert_eq!(csv.lines().next(), Some("step,x,train_loss,train_accuracy,test_loss,test_accuracy"));
     assert_eq!(csv.lines().count(), 32);
     // Where the line ends is where a line that begins there begins.
     let back = json(&case, &["measure", "b", "--between", "a", "--points", "31"]);
@@ -87,6 +91,101 @@ fn a_saved_run_is_measured_sectioned_and_compared() {
     assert!(loss(3) < loss(2), "one step of the learning rate down the gradient");
     let plane = json(&case, &["measure", "a", "--plane", "sharpest,random", "--points", "3"]);
     assert_eq!(plane["train"].as_array().unwrap().len(), 9);
+
+    // What was measured stands on the page of the run, whose own records are as they were.
+    let page = report(&case, "a");
+    for words in
+        ["Line between two runs", "Line through the weights", "Training loss on a plane", "measured afterwards"]
+    {
+        assert!(page.contains(words), "{words}");
+    }
+}
+
+fn report(case: &Case, run: &str) -> String {
+    let answer = case.run(&["report", run]);
+    assert_eq!(answer.status, 0, "{}", answer.stderr);
+    std::fs::read_to_string(case.path(&format!("{run}/report.html"))).unwrap()
+}
+
+#[test]
+fn a_spectrum_is_kept_drawn_exported_and_predicted_from() {
+    let case = trained();
+    let answer = case.run(&["measure", "a", "--step", "all", "--probe", "hessian-spectrum"]);
+    assert_eq!(answer.status, 0, "{}", answer.stderr);
+    let file = "a/spectra/step-000000020-hessian.json";
+    let spectrum: Value = serde_json::from_str(&std::fs::read_to_string(case.path(file)).unwrap()).unwrap();
+    assert_eq!((&spectrum["kind"], &spectrum["step"]), (&"spectral-density".into(), &20.into()));
+    let page = report(&case, "a");
+    assert!(page.contains("Density of the Hessian") && page.contains("Dashed: step 10."), "both steps are drawn");
+    assert_eq!(case.run(&["export", "a", "--spectra", "nodes.csv", "--csv", "all.csv"]).status, 0);
+    let nodes = std::fs::read_to_string(case.path("nodes.csv")).unwrap();
+    let num_nodes: usize =
+        spectrum["probes"].as_array().unwrap().iter().map(|p| p["eigenvalues"].as_array().unwrap().len()).sum();
+    assert_eq!(nodes.matches("a,20,hessian,eval,").count(), num_nodes + 24);
+    let rows = std::fs::read_to_string(case.path("all.csv")).unwrap();
+    assert!(rows.contains("a (measured afterwards),10,"), "{rows}");
+    // The loss that the gradient's measure says can be gained is predicted, and what has no minimum is said.
+    let predict = [
+        "predict",
+        "--spectrum",
+        file,
+        "--learning-rate",
+        "0.05",
+        "--batch-size",
+        "16",
+        "--examples",
+        "200",
+        "--steps",
+        "5",
+    ];
+    let answer = case.run(&predict);
+    assert_eq!(answer.status, 0, "{}", answer.stderr);
+    assert!(
+        (answer.stdout + &answer.stderr).contains("of the eigenvalues are at or below zero"),
+        "negative directions are named"
+    );
+    case.write("cut.json", &std::fs::read(case.path(file)).unwrap()[..200]);
+    case.refuses(
+        &["predict", "--spectrum", "cut.json", "--learning-rate", "0.05"],
+        &["cut.json", "cannot be read", "measure"],
+        "nothing",
+    );
+}
+
+#[test]
+fn several_steps_are_read_at_once_and_kept_beside_the_records_of_the_run() {
+    let case = trained();
+    let records = || std::fs::read(case.path("a/metrics.jsonl")).unwrap();
+    let before = records();
+    let arguments = ["measure", "a", "--step", "all", "--probe", "sharpness", "--no-save"];
+    let answer = json(&case, &arguments);
+    assert_eq!(answer["steps"], serde_json::json!([10, 20]));
+    assert!(!case.path("a/measured.jsonl").exists(), "--no-save keeps nothing");
+    let text = case.run(&["measure", "a", "--step", "5..15,20", "--probe", "sharpness", "--out", "r.csv"]).stdout;
+    assert!(text.contains("2 numbers of steps"), "{text}");
+    let csv = std::fs::read_to_string(case.path("r.csv")).unwrap();
+    assert!(csv.starts_with("step,probe,name,") && csv.contains("\n10,sharpness,") && csv.contains("\n20,sharpness,"));
+    let kept = std::fs::read_to_string(case.path("a/measured.jsonl")).unwrap();
+    let sharpness = |text: &str| text.matches("curvature/hessian_top_eigenvalue").count();
+    assert_eq!(sharpness(&kept), 2);
+    // Again with more examples: another reading, not the same one anew.
+    let more = ["measure", "a", "--step", "20", "--probe", "sharpness", "--set", "measure.examples=128"];
+    for _ in 0..2 {
+        assert_eq!(case.run(&more).status, 0);
+    }
+    assert_eq!(sharpness(&std::fs::read_to_string(case.path("a/measured.jsonl")).unwrap()), 3);
+    // Two runs at every step.
+    let lines = json(&case, &["measure", "a", "--between", "b", "--step", "all", "--points", "4"]);
+    let ends = |line: &Value| (line["step"].clone(), line["other"]["step"].clone());
+    let lines = lines.as_array().unwrap();
+    assert_eq!(lines.iter().map(ends).collect::<Vec<_>>(), [(10.into(), 10.into()), (20.into(), 20.into())]);
+    let apart = |line: &Value| line["directions"][0]["length"].as_f64().unwrap();
+    assert!(apart(&lines[1]) > apart(&lines[0]), "rates differ: they part from the same start");
+    assert_eq!(records(), before);
+    // A run that is replaced takes what was measured of it with it.
+    assert_eq!(case.run(&["train", "spec.toml", "--out", "a", "--force"]).status, 0);
+    assert!(!case.path("a/measured.jsonl").exists());
+    assert_eq!(std::fs::read_dir(case.path("a/sections")).map_or(0, Iterator::count), 0);
 }
 
 #[test]
@@ -130,10 +229,13 @@ fn what_cannot_be_measured_is_refused_with_what_to_do() {
     let refuses = |arguments: &[&str], words: &[&str]| case.refuses(arguments, words, "nothing");
     refuses(&["measure", "missing"], &["missing"]);
     refuses(&["measure", "a", "--step", "7"], &["7", "10", "20"]);
+    refuses(&["measure", "a", "--step", "1..9"], &["from step 1 to 9", "from step 10 to 20", "keep_every"]);
+    refuses(&["measure", "a", "--step", "9..1"], &["--step", "9..1", "100..500"]);
     refuses(&["measure", "none"], &["no checkpoint", "checkpoint.enabled"]);
-    refuses(&["measure", "a", "--probe", "sharpnes"], &["sharpnes", "batch-sharpness", "half-rate-gauge"]);
-    refuses(&["measure", "a", "--between", "other"], &["different networks"]);
+    refuses(&["measure", "a", "--probe", "sharpnes"], &["sharpnes", "did you mean sharpness?", "half-rate-gauge"]);
+    refuses(&["measure", "a", "--between", "other"], &["different networks", "64-6-10", "64-7-10"]);
     refuses(&["measure", "a", "--set", "train.batch_size=4"], &["train.batch_size", "[measure]"]);
+    refuses(&["measure", "a", "--set", "measure.examples=201"], &["measure.examples=201", "200 examples"]);
     refuses(&["measure", "a", "--line", "random", "--from", "2", "--to", "1"], &["--from 2", "--to 1"]);
     refuses(&["measure", "a", "--plane", "random"], &["--plane", "1 directions", "two"]);
     refuses(&["train", "spec.toml", "--out", "nothing", "--budget", "5"], &["budget", "5%"]);

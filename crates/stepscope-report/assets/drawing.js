@@ -109,7 +109,7 @@ class Drawing {
     ctx.strokeStyle = curve.colour;
     ctx.globalAlpha = curve.faint ? 0.3 : curve.means ? 0.22 : 1;
     ctx.lineWidth = ratio * (thin ? 1 : isPrediction(curve.look) ? 1.75 : 2);
-    ctx.setLineDash(isPrediction(curve.look) ? [7 * ratio, 5 * ratio] : []);
+    ctx.setLineDash(dashes(curve.look).map((length) => length * ratio));
     this.trace(curve.x, curve.y, shape === "steps");
     if (curve.means && !curve.faint) {
       ctx.globalAlpha = 1;

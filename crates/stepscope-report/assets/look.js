@@ -15,6 +15,9 @@ const CORNERS = [
 
 const isPrediction = (run) => run.role === "prediction";
 
+/** Dashes of a run's line: a prediction's are long, those of what was measured afterwards short. */
+const dashes = (run) => (isPrediction(run) ? [7, 5] : run.role === "afterwards" ? [2, 4] : []);
+
 /** An element with attributes and children; text goes in as text. */
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -51,7 +54,7 @@ function swatch(run) {
   svg.setAttribute("width", 30);
   svg.setAttribute("height", 12);
   if (run.role === "pool") shape("path", { class: "band", d: "M0 1H30V11H0Z" });
-  shape("path", { class: "line", d: "M0 6H30", "stroke-dasharray": isPrediction(run) ? "5 3.5" : "none" });
+  shape("path", { class: "line", d: "M0 6H30", "stroke-dasharray": dashes(run).map((length) => 0.7 * length).join(" ") || "none" });
   const corners = CORNERS[run.look % NUM_SHAPES];
   if (!isPrediction(run) && corners) {
     shape("polygon", { class: "mark", points: corners.map(([x, y]) => `${15 + 4 * x},${6 + 4 * y}`).join(" ") });

@@ -19,6 +19,13 @@ pub enum Warning {
         /// How many.
         num_modes: usize,
     },
+    /// Parts of a measured spectrum at or below zero that were left out: no step reaches a minimum along them.
+    WithoutMinimum {
+        /// Share of the eigenvalues.
+        of_eigenvalues: f64,
+        /// Share of the squared gradient along them.
+        of_gradient: f64,
+    },
     /// The learning rate is above what a single mode allows, noise or not.
     ModeUnstable {
         /// The learning rate asked for.
@@ -93,6 +100,13 @@ impl fmt::Display for Warning {
             Self::ZeroCurvature { num_modes } => {
                 write!(f, "{num_modes} eigenvalues are zero: these directions add nothing to the loss and are left out")
             }
+            Self::WithoutMinimum { of_eigenvalues, of_gradient } => write!(
+                f,
+                "{:.2} % of the eigenvalues are at or below zero and are left out, and with them {:.2} % of the squared \
+                 gradient: what training does along them is not predicted",
+                100.0 * of_eigenvalues,
+                100.0 * of_gradient
+            ),
             Self::ModeUnstable { learning_rate, limit } => write!(
                 f,
                 "learning rate {learning_rate} is above {limit}, the limit of the largest eigenvalue: full-batch descent \

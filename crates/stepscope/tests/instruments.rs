@@ -11,7 +11,7 @@ use stepscope::data::Dataset;
 use stepscope::measure::{
     BatchSharpnessProbe, BatchSource, CriticalSharpnessProbe, Curvature, CurvatureOperator, DistanceProbe,
     FixedBatchesProbe, GradientCovarianceProbe, HalfRateGaugeProbe, HessianSpectrumProbe, Measured, Objective,
-    OneStepProbe, Probe, ProbePoint, Section, SectionPoint, SharedReadings, SharpnessProbe, per_example_curvature,
+    OneStepProbe, Probe, ProbePoint, Section, SharedReadings, SharpnessProbe, per_example_curvature, section_curvature,
 };
 use stepscope::models::{Model, ParamLayout, ParamTensors};
 use stepscope::spectral::LinearOperator;
@@ -275,6 +275,24 @@ fn trace_norm_and_bottom_of_the_hessian_are_those_of_the_dense_one() {
     assert!((got.value - bottom).abs() < 1e-3 * shift && bottom < 0.0, "{got:?} {bottom}");
     let mass = estimate(&measured, &quantity::HESSIAN_NEGATIVE_MASS).value;
     assert!((0.01..0.7).contains(&mass), "{mass}");
+
+    // The raw density: quadrature of the gradient's measure gives gᵀHg and |Hg|² of the dense matrix, for polynomials of low degree exactly.
+    let saved = Probe::<Model>::take_spectrum(&mut probe).unwrap();
+    assert!(Probe::<Model>::take_spectrum(&mut probe).is_none(), "handed out once");
+    let gradient = tracked(&dataset, &all(&dataset)).loss_and_gradient(&network, &layout).unwrap().1;
+    let image: Vec<f64> = rows.chunks(dim).map(|row| dot(row, &gradient)).collect();
+    let measure = saved.gradient.as_ref().unwrap();
+    let moment = |power: i32| -> f64 {
+        measure.squared_norm * measure.nodes.pairs().map(|(node, weight)| weight * node.powi(power)).sum::<f64>()
+    };
+    assert!((moment(0) / dot(&gradient, &gradient) - 1.0).abs() < 1e-10);
+    assert!((moment(1) / dot(&gradient, &image) - 1.0).abs() < 1e-6);
+    assert!((moment(2) / dot(&image, &image) - 1.0).abs() < 1e-6);
+    // And P times the mean node of the random vectors is the trace, with an error of 2|H|/n for normal vectors.
+    let first: f64 = saved.pooled().map(|(node, share)| node * share).sum();
+    let deviation = (2.0 * squares / saved.probes.len() as f64).sqrt();
+    assert!((dim as f64 * first - trace).abs() < 4.0 * deviation, "{first} {trace} {deviation}");
+    assert_eq!((saved.num_params, saved.step, saved.num_products), (dim as u64, Step(0), 72));
 }
 
 #[test]
@@ -326,7 +344,7 @@ fn sections_pass_through_their_ends_and_have_the_curvature_of_the_hessian() {
     let line = Section::between(&network, &layout, &end);
     assert!((line.length(0) - 0.1).abs() < 1e-12);
     let positions = Section::<Model>::positions(-1.0, 2.0, 61);
-    let points = line.evaluate(positions.into_iter().map(|x| vec![x]), &plain(&dataset), |network| network);
+    let [points] = line.evaluate(positions.into_iter().map(|x| vec![x]), [&plain(&dataset)], |network| network);
     let loss = |values: &[f64]| {
         let network = layout.assign(network.clone(), values);
         objective.loss_and_gradient(&network, &layout).unwrap().0
@@ -334,13 +352,15 @@ fn sections_pass_through_their_ends_and_have_the_curvature_of_the_hessian() {
     assert!((points[20].loss - loss(&layout.values(&network))).abs() < 1e-12, "position 0");
     assert!((points[40].loss - loss(&end)).abs() < 1e-12, "position 1");
     let exact = dot(&direction, &product(&network, &objective, &layout, &direction));
-    let got = SectionPoint::curvature(&points, 0.0, 0.25, line.length(0));
-    assert!((got / exact - 1.0).abs() < 0.02, "{got} {exact}");
+    let got = section_curvature(&points, 0.0, 0.25, line.length(0));
+    assert!((got.value / exact - 1.0).abs() < 0.02, "{got:?} {exact}");
+    assert!(got.error > 0.0 && got.error < 0.02 * exact.abs(), "{got:?}");
+    assert!(section_curvature(&points, -1.0, 0.05, 1.0).value.is_nan(), "two points are no parabola");
     // A plane is the line where the second coordinate is 0.
     let random = &mut RandomStream::named(1, "direction");
     let other = Section::normalised_direction(&network, &layout, random);
     let plane = Section::new(&network, &layout, vec![direction.iter().map(|d| 0.1 * d).collect(), other]);
-    let on_line = plane.evaluate([vec![0.5, 0.0], vec![0.5, 0.1]], &plain(&dataset), |network| network);
+    let [on_line] = plane.evaluate([vec![0.5, 0.0], vec![0.5, 0.1]], [&plain(&dataset)], |network| network);
     assert!((on_line[0].loss - points[30].loss).abs() < 1e-12);
     assert!((on_line[1].loss - on_line[0].loss).abs() > 1e-6);
 }

@@ -5,21 +5,26 @@
 mod common;
 
 use burn::Tensor;
+use burn::module::Module;
 use burn::tensor::{Int, TensorData};
 use common::{dot, fashion, norm, random_vector, relative_error, weights};
 use stepscope::backend::Backend;
 use stepscope::data::Dataset;
+use stepscope::measure::{Objective, Section};
 use stepscope::models::init::WeightInit;
 use stepscope::models::loss::cross_entropy;
 use stepscope::models::networks::{
     MobileNetV2, RandomFeatures, Recurrent, RecurrentConfig, ResNet, ResNetConfig, SimpleCnn, Style, Vgg,
     VisionTransformer, VisionTransformerConfig,
 };
-use stepscope::models::{Dual, Mlp, Model, ModelError, Network, NormalisationMode, ParamLayout, Pass, buffers};
+use stepscope::models::{
+    DropoutMode, Dual, InMode, Mlp, Model, ModelError, Network, NormalisationMode, ParamLayout, Pass, buffers,
+};
 use stepscope::spectral::random::RandomStream;
 use stepscope::train::{MemorySink, Outcome, Run};
 use stepscope::types::spec::{
-    Activation, DataSpec, Initializer, LearningRateSpec, ModelKind, ModelSpec, Normalisation, Precision, ResidualForm,
+    Activation, DataSpec, Initializer, LearningRateSpec, MeasurePreset, ModelKind, ModelSpec, Normalisation, Precision,
+    ResidualForm, TrainSpec,
 };
 use stepscope::types::{BatchSize, LearningRate, Record, RunSpec, StopReason, TrainingDuration};
 
@@ -281,6 +286,110 @@ fn measuring_a_network_with_statistics_and_dropout_leaves_no_trace() {
     assert_eq!(text(records), text(train(&measured, &dataset).1), "the same masks at the same steps");
     let without = RunSpec { model: ModelSpec { dropout: 0.0, ..silent.model.clone() }, ..silent };
     assert_ne!(state(&train(&without, &dataset).0.network), state(&a.network));
+}
+
+/// The list of the project's aims for measuring, instrument by instrument.
+const READ_BY_FULL: [&str; 44] = [
+    // Sharpness against the optimizer's own threshold, batch sharpness, critical sharpness.
+    "curvature/hessian_top_eigenvalue",
+    "curvature/effective_sharpness",
+    "stability/sharpness_over_threshold",
+    "stability/batch_sharpness",
+    "stability/critical_sharpness",
+    "stability/loss_raising_steps",
+    // The gradient covariance, its conditioning and its angle to the Hessian, scales of normalisation.
+    "covariance/top_eigenvalue",
+    "covariance/trace",
+    "covariance/trace_over_top",
+    "covariance/gram_top_eigenvalue",
+    "covariance/gram_conditioning",
+    "covariance/gram_trace_over_top",
+    "covariance/hessian_alignment",
+    "covariance/gradient_over_top_five",
+    "weights/normalisation_scale_norm",
+    "weights/last_normalisation_scale_norm",
+    // The break-even meter.
+    "stability/curvature_spread",
+    "stability/mean_square_growth",
+    "stability/largest_stable_learning_rate",
+    "stability/break_even_curvature",
+    "stability/smallest_stable_batch",
+    // Fixed batches, one step, half-rate gauges.
+    "fixed_batch/loss",
+    "fixed_batch/chord_convexity",
+    "fixed_batch/first_order_convexity",
+    "one_step/minimum",
+    "one_step/floor",
+    "one_step/quadratic_fit",
+    "gauge/one_step",
+    "gauge/many_steps",
+    // Distances and alignment, the tests of the gradients.
+    "distance/from_start",
+    "distance/since_last_reading",
+    "sketch/00",
+    "gradient/batch_alignment",
+    "gradient/norm_test",
+    "gradient/inner_product_test",
+    "gradient/orthogonality_test",
+    "gradient/coupled_batch_size",
+    "gradient/signal_to_noise",
+    "gradient/takeuchi_criterion",
+    "gradient/step_position",
+    // The Hessian as a whole.
+    "curvature/hessian_trace",
+    "curvature/hessian_frobenius_norm",
+    "curvature/hessian_negative_mass",
+    "noise/gradient_noise_scale",
+];
+
+#[test]
+fn the_preset_full_reads_everything_that_measuring_is_for_and_documents_it() {
+    let mut spec = stateful_spec();
+    (spec.measure.enabled, spec.measure.preset) = (true, MeasurePreset::Full);
+    spec.average.enabled = true;
+    let dataset = Dataset::load(&spec.data).unwrap();
+    let (_, records) = train(&spec, &dataset);
+    let read: Vec<&str> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Measurement(measurement) => Some(measurement.name.as_str()),
+            Record::Event(_) => None,
+        })
+        .collect();
+    let documented = include_str!("../../../docs/quantities.md");
+    for name in READ_BY_FULL {
+        assert!(read.contains(&name), "{name} was not read");
+        assert!(name.starts_with("sketch/") || documented.contains(&format!("`{name}`")), "{name} is not documented");
+    }
+}
+
+#[test]
+fn a_line_between_networks_has_at_every_point_the_statistics_of_that_point() {
+    let spec = stateful_spec();
+    let dataset = Dataset::load(&spec.data).unwrap();
+    let other =
+        RunSpec { train: TrainSpec { duration: TrainingDuration::Steps(5), ..spec.train.clone() }, ..spec.clone() };
+    let [start, end] = [&spec, &other].map(|spec| train(spec, &dataset).0.network);
+    let layout = ParamLayout::of(&start);
+    let backend = Backend::cpu(spec.model.precision);
+    let whole = Objective::whole(&dataset.train, dataset.shape, &backend.plain(), backend.dtype());
+    let line = Section::between(&start, &layout, &layout.values(&end));
+    let positions = || [vec![0.0], vec![0.5], vec![1.0]];
+    let [own] = line.evaluate(positions(), [&whole], |network| whole.with_own_statistics(network));
+    let [kept] = line.evaluate(positions(), [&whole], |network| network);
+    // Twin: each point as a network in its own right, on the statistics of its one batch of all examples.
+    assert!(dataset.train.num_examples() <= Objective::MICRO_BATCH_SIZE, "all examples are one batch");
+    for (point, network) in own.iter().zip([start.clone(), line.at(&[0.5]), end]) {
+        let network = InMode::new(network.valid(), NormalisationMode::TrainBatch, DropoutMode::Off);
+        let expected = whole.evaluate(&network).mean_loss();
+        assert!((point.loss - expected).abs() < 1e-5 * expected, "{point:?} {expected}");
+    }
+    assert!(
+        (kept[2].loss - own[2].loss).abs() > 1e-3,
+        "statistics of one end are wrong at the other: {kept:?} {own:?}"
+    );
+    let again = line.evaluate(positions(), [&whole], |network| whole.with_own_statistics(network));
+    assert_eq!(again, [own], "no mask is drawn");
 }
 
 #[test]

@@ -54,8 +54,8 @@ fn a_checkpoint_measured_afterwards_gives_what_was_measured_while_training() {
     let checkpoint = kept.checkpoints.iter().find(|saved| saved.step == Step(20)).unwrap();
     let run = Run::prepare(&spec, &dataset).unwrap().resumed_from(checkpoint).unwrap();
     let readings = run.measure().unwrap();
-    assert_eq!(readings.iter().map(|r| r.0).collect::<Vec<_>>(), [Instrument::Loss, Instrument::Sharpness]);
-    let found = |name: &str| readings.iter().flat_map(|r| &r.1).find(|m| m.name == name).unwrap();
+    assert_eq!(readings.iter().map(|r| r.instrument).collect::<Vec<_>>(), [Instrument::Loss, Instrument::Sharpness]);
+    let found = |name: &str| readings.iter().flat_map(|r| &r.measurements).find(|m| m.name == name).unwrap();
     let then = |name: &str| kept.measured.iter().find(|m| m.name == name && m.step == Step(20)).unwrap();
     for name in [quantity::TRAIN_LOSS.name, quantity::TEST_ACCURACY.name, quantity::GRADIENT_NORM.name] {
         assert_eq!((found(name).value, found(name).epoch), (then(name).value, then(name).epoch), "{name}");

@@ -28,7 +28,7 @@ pub(crate) struct ServerArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("to").args(["parquet", "csv", "tensorboard", "mlflow", "trackio"]).required(true).multiple(true))]
+#[command(group = ArgGroup::new("to").args(["parquet", "csv", "tensorboard", "mlflow", "trackio", "spectra"]).required(true).multiple(true))]
 pub(crate) struct ExportArguments {
     /// Folders of runs, or folders that hold such folders
     #[arg(required = true, value_name = "DIR")]
@@ -39,6 +39,9 @@ pub(crate) struct ExportArguments {
     /// One table of every measurement
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
+    /// One table of the nodes of every spectral density that was kept, as CSV
+    #[arg(long, value_name = "FILE")]
+    pub(crate) spectra: Option<PathBuf>,
     /// Event files, a folder for each run
     #[arg(long, value_name = "DIR")]
     pub(crate) tensorboard: Option<PathBuf>,

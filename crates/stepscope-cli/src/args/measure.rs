@@ -1,6 +1,7 @@
 //! The flags of `stepscope measure`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use stepscope::types::spec::{Instrument, MeasureMode};
@@ -12,9 +13,9 @@ pub(crate) struct MeasureArguments {
     /// Folder of the run
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
-    /// The step, one of those with a checkpoint [default: the last one saved]
-    #[arg(long, value_name = "N")]
-    pub(crate) step: Option<u64>,
+    /// The step, one of those with a checkpoint, or several: 100,200 or 100..500 or all [default: the last one saved]
+    #[arg(long = "step", value_name = "N", value_delimiter = ',')]
+    pub(crate) steps: Vec<StepRange>,
     /// Instrument to read, by its name in `measure.instruments`; may be given several times [default: those of the preset
     /// "standard"]
     #[arg(long = "probe", value_name = "NAME", value_parser = instrument)]
@@ -37,7 +38,7 @@ pub(crate) struct MeasureArguments {
     /// Instead: the loss on the line from these weights (0) to those of another run (1)
     #[arg(long, value_name = "DIR", conflicts_with = "probes")]
     pub(crate) between: Option<PathBuf>,
-    /// The other run's step [default: its last one saved]
+    /// The other run's step [default: its last one saved; of several steps, the same]
     #[arg(long, value_name = "N", requires = "between")]
     pub(crate) between_step: Option<u64>,
     /// First position on a line or on both sides of a plane [default: -1]
@@ -52,9 +53,43 @@ pub(crate) struct MeasureArguments {
     /// Also write the readings or points to a file, as CSV
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Do not keep the result in the run's folder, from where `report` and `watch` draw it
+    #[arg(long)]
+    pub(crate) no_save: bool,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+}
+
+/// Some of a run's checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StepRange {
+    /// That of one step.
+    One(u64),
+    /// Those from a step to another, both included.
+    Between(u64, u64),
+    /// Every one.
+    All,
+}
+
+impl FromStr for StepRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.trim().parse::<u64>().ok();
+        let range = match text.trim().split_once("..") {
+            _ if text.trim() == "all" => Some(Self::All),
+            Some((low, high)) => number(low).zip(number(high)).filter(|(low, high)| low <= high).map(Self::between),
+            None => number(text).map(Self::One),
+        };
+        range.ok_or_else(|| "expected a step (300), a range (100..500) or all".to_owned())
+    }
+}
+
+impl StepRange {
+    fn between((low, high): (u64, u64)) -> Self {
+        Self::Between(low, high)
+    }
 }
 
 /// A direction in weight space.
@@ -81,6 +116,28 @@ fn mode(name: &str) -> Result<MeasureMode, String> {
 fn by_word<T: Copy>(name: &str, known: &[T], word: impl Fn(T) -> &'static str) -> Result<T, String> {
     known.iter().copied().find(|&known| word(known) == name).ok_or_else(|| {
         let words: Vec<&str> = known.iter().copied().map(word).collect();
-        format!("expected one of {}", words.join(", "))
+        let meant = stepscope::spec::nearest(name, words.iter().copied());
+        let hint = meant.map(|meant| format!("did you mean {meant}? ")).unwrap_or_default();
+        format!("{hint}expected one of {}", words.join(", "))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_numbers_ranges_or_all_and_nothing_else() {
+        for (text, expected) in [
+            ("300", StepRange::One(300)),
+            ("100..500", StepRange::Between(100, 500)),
+            ("7..7", StepRange::Between(7, 7)),
+            ("all", StepRange::All),
+        ] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+        for bad in ["", "-1", "1.5", "5..1", "1..", "..2", "every", "1..2..3"] {
+            assert!(bad.parse::<StepRange>().is_err(), "{bad}");
+        }
+    }
 }

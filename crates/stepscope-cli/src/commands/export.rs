@@ -15,7 +15,7 @@ use stepscope_report::Run;
 use stepscope_report::advice::advise;
 
 use crate::args::{ExportArguments, Format};
-use crate::commands::{print, print_json};
+use crate::commands::{print, print_json, write_whole};
 use crate::exports::Servers;
 use crate::failure::Failure;
 use crate::progress::{Busy, warn};
@@ -54,6 +54,10 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<(), Failure> {
         busy.advance(1);
     }
     tables.iter_mut().try_for_each(|table| table.finish()).map_err(Failure::failed)?;
+    if let Some(path) = &arguments.spectra {
+        write_whole(path, &spectra(&sources)?)?;
+        summary.written.push(path.clone());
+    }
     drop(busy);
     show(&summary, arguments.format)
 }
@@ -140,11 +144,61 @@ fn export_run(
         give().map_err(Failure::failed)?;
         summary.records += 1;
     }
+    if !tables.is_empty() {
+        summary.records += readings(source, tables)?;
+    }
     if let Some(mut events) = events {
         advice(folder, &mut events)?;
         events.finish().map_err(Failure::failed)?;
     }
     servers.iter_mut().try_for_each(|server| deliver(server, summary))
+}
+
+/// What was measured at the checkpoints of a run after it, as another run of the tables: it may rest on other examples.
+fn readings(source: &Source, tables: &mut [Box<dyn TableSink>]) -> Result<u64, Failure> {
+    let path = source.folder.join(RunFolder::READINGS);
+    if !path.exists() {
+        return Ok(0);
+    }
+    let label = format!("{} (measured afterwards)", source.label);
+    tables.iter_mut().for_each(|table| table.begin_run(&label, &source.manifest));
+    let mut num_records = 0;
+    for record in RecordReader::open(&path).map_err(Failure::bad_input)? {
+        let record = record.map_err(Failure::bad_input)?;
+        tables.iter_mut().try_for_each(|table| table.record(&record)).map_err(Failure::failed)?;
+        num_records += 1;
+    }
+    Ok(num_records)
+}
+
+/// The nodes of all spectra, a line each.
+fn spectra(sources: &[Source]) -> Result<String, Failure> {
+    let mut text = "run,step,matrix,mode,n_params,n_examples,vector,eigenvalue,weight\n".to_owned();
+    for Source { folder, label, .. } in sources {
+        let label = if label.contains([',', '"', '\n']) {
+            format!("\"{}\"", label.replace('"', "\"\""))
+        } else {
+            label.clone()
+        };
+        for spectrum in Run::load(folder).map_err(Failure::bad_input)?.spectra() {
+            let start = format!(
+                "{label},{},{},{},{},{}",
+                spectrum.step,
+                spectrum.matrix,
+                spectrum.mode.word(),
+                spectrum.num_params,
+                spectrum.num_examples
+            );
+            let vectors = spectrum.probes.iter().enumerate().map(|(index, nodes)| ((index + 1).to_string(), nodes));
+            let gradient = spectrum.gradient.iter().map(|measure| ("gradient".to_owned(), &measure.nodes));
+            for (vector, nodes) in vectors.chain(gradient) {
+                for (node, weight) in nodes.pairs() {
+                    text += &format!("{start},{vector},{node},{weight}\n");
+                }
+            }
+        }
+    }
+    Ok(text)
 }
 
 /// What the report says about the run, as a text in TensorBoard.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::number;
-use crate::page::lineup::{Lineup, Role};
+use crate::page::lineup::Lineup;
 use crate::page::panels;
 use crate::page::template::escape;
 
@@ -15,8 +15,7 @@ struct Cost {
 
 /// The section; nothing where no time was recorded.
 pub(super) fn render(lineup: &Lineup) -> String {
-    let runs = lineup.entries.iter().filter(|entry| !matches!(entry.role, Role::Pool(_)));
-    let runs: Vec<_> = runs.map(|entry| &entry.run).collect();
+    let runs: Vec<_> = lineup.whole().map(|index| &lineup.entries[index].run).collect();
     let whole: f64 = runs.iter().map(|run| run.wall_seconds()).sum();
     let mut costs: BTreeMap<&str, Cost> = BTreeMap::new();
     for (name, series) in runs.iter().flat_map(|run| run.names().map(|name| (name, run.series(name)))) {

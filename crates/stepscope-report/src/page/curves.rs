@@ -9,7 +9,7 @@ use stepscope_types::spec::DirectionRule;
 
 use crate::page::lineup::{Lineup, Role};
 use crate::page::panels::{self, Plan};
-use crate::page::{frame, ratio};
+use crate::page::{apart, frame, ratio};
 use crate::{Point, Run, Series};
 
 /// Points of a curve beyond which it is thinned: four for each pixel of a wide panel.
@@ -46,7 +46,7 @@ struct RunLook {
     /// Where the colour lies on the ramp.
     #[serde(skip_serializing_if = "Option::is_none")]
     shade: Option<f64>,
-    /// `run`, `pool`, `member` or `prediction`.
+    /// `run`, `pool`, `member`, `prediction` or `afterwards`.
     role: &'static str,
     /// Whether the run ended by diverging; its curves are marked where they end.
     diverged: bool,
@@ -157,6 +157,7 @@ impl Curves {
                 Role::Pool(_) => "pool",
                 Role::Member => "member",
                 Role::Prediction(_) => "prediction",
+                Role::Afterwards => "afterwards",
             },
             diverged: matches!(entry.run.stop_reason(), Some(StopReason::Diverged { .. })),
         });
@@ -173,8 +174,27 @@ impl Curves {
             curves.groups.iter().position(|group| group.key != panels::MAIN_GROUP).unwrap_or(curves.groups.len());
         let (key, heading) = ("prediction".to_owned(), panels::heading("prediction"));
         curves.groups.insert(place, PanelGroup { key, heading, panels });
+        if let Some(panel) = apart::series(lineup).and_then(|apart| curves.apart_panel(apart)) {
+            match curves.groups.iter_mut().find(|group| group.key == "distance") {
+                Some(group) => group.panels.push(panel),
+                None => curves.groups.push(PanelGroup {
+                    key: "distance".to_owned(),
+                    heading: panels::heading("distance"),
+                    panels: vec![panel],
+                }),
+            }
+        }
         curves.groups.retain(|group| !group.panels.is_empty());
         curves
+    }
+
+    fn apart_panel(&mut self, apart: apart::Apart) -> Option<Panel> {
+        let drawn: Vec<Drawn> =
+            apart.curves.iter().map(|(run, series)| Drawn { run: *run, number: None, series }).collect();
+        let mut panel = self.drawn_panel("distance/between_runs", &drawn, Vec::new())?;
+        panel.title = "Distance between runs".to_owned();
+        panel.description = apart.words;
+        Some(panel)
     }
 
     /// The panel of a quantity or family, unless no run has a value of it.

@@ -2,14 +2,13 @@
 
 use serde_json::Value;
 
-use crate::page::lineup::{Lineup, Role};
+use crate::page::lineup::Lineup;
 use crate::page::panels;
 use crate::page::template::escape;
 use crate::{Run, number};
 
 pub(super) fn render(lineup: &Lineup) -> String {
-    let whole = (0..lineup.entries.len()).filter(|&index| !matches!(lineup.entries[index].role, Role::Pool(_)));
-    let runs = whole.map(|index| {
+    let runs = lineup.whole().map(|index| {
         let run = &lineup.entries[index].run;
         let facts = facts(run).into_iter().map(|(name, text)| format!("<dt>{name}</dt><dd>{text}</dd>\n"));
         format!(

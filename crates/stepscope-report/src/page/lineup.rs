@@ -38,6 +38,8 @@ pub(super) enum Role {
     Member,
     /// A prediction of the entry at that position, where it is one of the page.
     Prediction(Option<usize>),
+    /// Readings taken at the checkpoints of a run, after it.
+    Afterwards,
 }
 
 /// A group of seeds among the entries.
@@ -74,6 +76,9 @@ impl<'a> Lineup<'a> {
                 let member = |&index: &usize| Entry { run: Cow::Borrowed(&runs[index]), look, role: Role::Member };
                 lineup.entries.extend(group.members.iter().map(member));
             }
+            let afterwards = group.members.iter().filter_map(|&index| runs[index].measured_afterwards());
+            let role = Role::Afterwards;
+            lineup.entries.extend(afterwards.map(|run| Entry { run: Cow::Owned(run), look, role }));
             lineup.groups.push(Line { entry, members, values: group.values });
         }
         let orphans = predictions.iter().zip(&targets).filter(|(_, target)| target.is_none());
@@ -91,9 +96,14 @@ impl<'a> Lineup<'a> {
         self.entries.iter().any(|entry| matches!(entry.role, Role::Pool(_)))
     }
 
-    /// Positions of the entries that stand in tables: all but the seeds of a pool.
+    /// Positions of the entries that stand in tables: all but the seeds of a pool, and what was measured afterwards.
     pub(super) fn listed(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.entries.len()).filter(|&index| self.entries[index].role != Role::Member)
+        (0..self.entries.len()).filter(|&index| !matches!(self.entries[index].role, Role::Member | Role::Afterwards))
+    }
+
+    /// Positions of the runs and predictions as they were read: neither pools nor what was measured afterwards.
+    pub(super) fn whole(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.entries.len()).filter(|&index| !matches!(self.entries[index].role, Role::Pool(_) | Role::Afterwards))
     }
 
     /// Where the colour of a group lies on the ramp, between 0 and 1; `None` while there are enough colours.

@@ -1,6 +1,8 @@
 //! One self-contained page: the story in words and numbers, the curves, and what ran.
 
+mod apart;
 mod averages;
+mod axis;
 mod comparison;
 mod costs;
 mod curves;
@@ -9,9 +11,11 @@ mod frame;
 mod interval;
 mod lineup;
 mod panels;
+mod plane;
 mod ratio;
 mod readings;
 mod runs_table;
+mod sections;
 mod snapshots;
 mod spectra;
 mod template;
@@ -145,6 +149,7 @@ impl<'a> Page<'a> {
             ("averages", averages::render(lineup)),
             ("snapshots", snapshots::render(&self.snapshots)),
             ("spectra", spectra::render(lineup)),
+            ("sections", sections::render(lineup)),
             ("readings", readings::render(lineup)),
             ("costs", costs::render(lineup)),
             ("details", details::render(lineup)),

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use stepscope_types::quantity::{self, Quantity};
 
 use crate::Run;
-use crate::page::spectra;
 
 /// The group of the curves that answer the questions of the page.
 pub(super) const MAIN_GROUP: &str = "main";
@@ -65,8 +64,7 @@ pub(super) fn plan<'a>(runs: &[&'a Run]) -> Vec<(&'a str, Vec<Plan<'a>>)> {
     let is_long = |name: &str| runs.iter().any(|run| run.series(name).points().len() >= FEWEST_READINGS);
     // A learning rate that stays is recorded twice, and a run that begins has few readings of anything.
     // Coordinates of a random projection mean nothing one by one.
-    let is_shown = |name: &str| spectra::part(name).is_none() && !name.starts_with("sketch/");
-    let is_curve = |name: &&str| is_shown(name) && (is_long(name) || group(name) == MAIN_GROUP);
+    let is_curve = |name: &&str| !name.starts_with("sketch/") && (is_long(name) || group(name) == MAIN_GROUP);
     let all: BTreeSet<&'a str> = runs.iter().flat_map(|run| run.names()).filter(is_curve).collect();
     let mut plans: Vec<Plan<'a>> = families(&all);
     plans.sort_by_key(|plan| (group_rank(group(plan.name)), group(plan.name), place(plan.name), plan.name));

@@ -3,19 +3,21 @@
 use std::collections::BTreeSet;
 
 use crate::number;
-use crate::page::lineup::Lineup;
+use crate::page::lineup::{Lineup, Role};
 use crate::page::template::escape;
-use crate::page::{averages, panels, spectra};
+use crate::page::{averages, panels};
 
 /// The section; nothing where every quantity is drawn elsewhere.
 pub(super) fn render(lineup: &Lineup) -> String {
-    let listed: Vec<usize> = lineup.listed().collect();
+    // What was measured afterwards is often a single reading.
+    let afterwards = (0..lineup.entries.len()).filter(|&index| lineup.entries[index].role == Role::Afterwards);
+    let listed: Vec<usize> = lineup.listed().chain(afterwards).collect();
     let num_readings = |name: &str, entry: usize| lineup.entries[entry].run.series(name).points().len();
     let names: BTreeSet<&str> = listed.iter().flat_map(|&entry| lineup.entries[entry].run.names()).collect();
     let names: Vec<&str> = names
         .into_iter()
         .filter(|name| {
-            !averages::shows(name) && spectra::part(name).is_none() && panels::group(name) != panels::MAIN_GROUP
+            !averages::shows(name) && !name.starts_with("sketch/") && panels::group(name) != panels::MAIN_GROUP
         })
         .filter(|name| listed.iter().all(|&entry| num_readings(name, entry) < panels::FEWEST_READINGS))
         .collect();

@@ -103,7 +103,7 @@ fn advice(lineup: &Lineup) -> String {
             }
             _ => None,
         };
-        let texts = diverged.into_iter().chain(entry.run.notes().iter().cloned());
+        let texts = diverged.into_iter().chain(entry.run.notes().map(str::to_owned));
         texts.map(|text| format!("<li><b>{}</b>: {}</li>\n", escape(entry.run.name()), escape(&text)))
     });
     let items: String = items.collect();

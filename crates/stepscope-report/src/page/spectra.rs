@@ -1,185 +1,270 @@
-//! Spectra: weights over nodes of the last reading, where a run recorded both.
+//! Spectral densities: the last one of each run, broadened, over its raw nodes; the first one behind it.
 
-use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use stepscope_types::SavedSpectrum;
 
 use crate::Run;
 use crate::number;
+use crate::page::axis::{self, Axis};
 use crate::page::lineup::Lineup;
-use crate::page::panels;
 use crate::page::template::escape;
 
-/// Size of a drawing and the room around it, in pixels.
+/// Runs whose spectra are drawn.
+const MOST_FIGURES: usize = 24;
+
+/// Size of a drawing and the room of the density in it, in pixels.
 const WIDTH: f64 = 460.0;
-const HEIGHT: f64 = 170.0;
-const LEFT: f64 = 46.0;
-const BOTTOM: f64 = 34.0;
-const TOP: f64 = 12.0;
-const RIGHT: f64 = 14.0;
+const HEIGHT: f64 = 268.0;
+const LEFT: f64 = 58.0;
+const RIGHT: f64 = 448.0;
+const DENSITY: [f64; 2] = [22.0, 196.0];
+/// Upper and lower end of the strokes that stand for nodes.
+const NODES: [f64; 2] = [204.0, 226.0];
+/// Places at which the density is evaluated.
+const NUM_PLACES: usize = 240;
+/// Decades of density that are shown below the largest.
+const DECADES: f64 = 6.0;
 
-/// Weights below the largest by more than this are drawn at the floor.
-const DECADES: f64 = 8.0;
-
-/// Whether a name is one of the numbers of a spectrum: `x/node/3` or `x/weight_3`; gives x, whether it is a node, and
-/// the number.
-pub(super) fn part(name: &str) -> Option<(&str, bool, u64)> {
-    let (stem, number) = panels::numbered(name)?;
-    let (stem, kind) = stem.rsplit_once('/')?;
-    match kind {
-        "node" | "nodes" => Some((stem, true, number)),
-        "weight" | "weights" => Some((stem, false, number)),
-        _ => None,
-    }
-}
-
-/// A spectrum at a step.
-#[derive(Debug, PartialEq)]
-struct Reading {
-    step: u64,
-    /// Nodes and weights, by number.
-    pairs: Vec<(f64, f64)>,
-}
-
-/// The section; nothing where no run recorded a spectrum.
+/// The section; nothing where no run kept a spectrum.
 pub(super) fn render(lineup: &Lineup) -> String {
-    let drawings = lineup.listed().flat_map(|entry| {
-        let run = &lineup.entries[entry].run;
-        stems(run).into_iter().map(move |stem| (entry, stem)).collect::<Vec<_>>()
-    });
-    let figures: String = drawings
-        .filter_map(|(entry, stem)| Some(figure(lineup, entry, stem, &last(&lineup.entries[entry].run, stem)?)))
+    let drawn: Vec<(usize, &str)> = lineup
+        .whole()
+        .flat_map(|entry| matrices(&lineup.entries[entry].run).into_iter().map(move |matrix| (entry, matrix)))
         .collect();
-    if figures.is_empty() {
-        return figures;
+    if drawn.is_empty() {
+        return String::new();
     }
+    let figures: String =
+        drawn.iter().take(MOST_FIGURES).map(|(entry, matrix)| figure(lineup, *entry, matrix)).collect();
+    let left_out = drawn.len().saturating_sub(MOST_FIGURES);
+    let rest = if left_out > 0 {
+        format!(" {left_out} more are in <code>spectra/</code> of the runs.")
+    } else {
+        String::new()
+    };
     format!(
-        "<section id=\"spectra\">\n<h2>Spectra</h2>\n<p class=\"lead\">The last one of each run: a stem for every node, as high as its \
-         weight on a logarithmic scale.</p>\n<div class=\"panels\">\n{figures}</div>\n</section>\n"
+        "<section id=\"spectra\">\n<h2>Spectral density</h2>\n<p class=\"lead\">How eigenvalues are distributed, by quadrature from random \
+         vectors: the last density of each run with one standard error between vectors, the first one dashed, and below them \
+         the raw nodes of the last, darker where they stand for more.{rest}</p>\n<div class=\"panels\">\n{figures}</div>\n</section>\n"
     )
 }
 
-fn stems(run: &Run) -> Vec<&str> {
-    let mut stems: Vec<&str> = run.names().filter_map(part).map(|(stem, ..)| stem).collect();
-    stems.sort_unstable();
-    stems.dedup();
-    stems
+/// The matrices of which a run has spectra, each once.
+fn matrices(run: &Run) -> Vec<&str> {
+    let mut matrices: Vec<&str> = run.spectra().iter().map(|spectrum| spectrum.matrix.as_str()).collect();
+    matrices.sort_unstable();
+    matrices.dedup();
+    matrices
 }
 
-/// The last step at which both kinds of numbers stand, with those that have a partner.
-fn last(run: &Run, stem: &str) -> Option<Reading> {
-    let mut numbers: BTreeMap<u64, (Option<&str>, Option<&str>)> = BTreeMap::new();
-    for (name, (_, is_node, number)) in
-        run.names().filter_map(|name| Some((name, part(name)?))).filter(|(_, found)| found.0 == stem)
-    {
-        let pair = numbers.entry(number).or_default();
-        *(if is_node { &mut pair.0 } else { &mut pair.1 }) = Some(name);
-    }
-    let names: Vec<(&str, &str)> = numbers.into_values().filter_map(|(node, weight)| node.zip(weight)).collect();
-    let step = names.iter().filter_map(|(node, _)| Some(run.series(node).last()?.0.step)).max()?;
-    let at = |name: &str| {
-        let (point, value) = run.series(name).last()?;
-        (point.step == step).then_some(value)
-    };
-    let pairs: Vec<(f64, f64)> = names.iter().filter_map(|(node, weight)| at(node).zip(at(weight))).collect();
-    (!pairs.is_empty()).then_some(Reading { step: step.0, pairs })
-}
-
-fn figure(lineup: &Lineup, entry: usize, stem: &str, reading: &Reading) -> String {
+fn figure(lineup: &Lineup, entry: usize, matrix: &str) -> String {
+    let run = &lineup.entries[entry].run;
+    let mut of_matrix = run.spectra().iter().filter(|spectrum| spectrum.matrix == matrix);
+    let Some(first) = of_matrix.next() else { return String::new() };
+    let last = of_matrix.next_back();
+    let (earlier, spectrum) = last.map_or((None, first), |last| (Some(first), last));
     format!(
-        "<figure class=\"panel\"><header><h3>{} <small>step {}</small></h3><p>{}</p></header>\n{}</figure>\n",
-        escape(&panels::title(stem)),
-        number::count(reading.step),
+        "<figure class=\"panel\"><header><h3>{} <small>step {}</small></h3><p>{}. {}</p></header>\n{}{}</figure>\n",
+        escape(&title(matrix)),
+        number::count(spectrum.step.0),
         lineup.label(entry),
-        drawing(&lineup.colour(entry), reading)
+        escape(&words(spectrum, earlier)),
+        drawing(&lineup.colour(entry), spectrum, earlier),
+        raw(spectrum)
     )
 }
 
-fn drawing(colour: &str, Reading { pairs, .. }: &Reading) -> String {
-    let nodes = || pairs.iter().map(|(node, _)| *node);
-    let (low, high) = (nodes().fold(0.0, f64::min), nodes().fold(0.0, f64::max));
-    let span = if high > low { high - low } else { 1.0 };
-    let across = |node: f64| LEFT + 6.0 + (WIDTH - LEFT - RIGHT - 12.0) * (node - low) / span;
-    let largest = pairs.iter().map(|(_, weight)| *weight).fold(f64::MIN_POSITIVE, f64::max).log10();
-    let smallest = pairs.iter().map(|(_, weight)| *weight).filter(|weight| *weight > 0.0).fold(f64::INFINITY, f64::min);
-    let floor = (largest - DECADES).max(smallest.log10()).floor();
-    let floor_y = HEIGHT - BOTTOM;
-    let up = |weight: f64| {
-        let share = (weight.log10() - floor) / (largest - floor).max(1e-9);
-        floor_y - (floor_y - TOP) * if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 }
+fn title(matrix: &str) -> String {
+    if matrix == "hessian" {
+        "Density of the Hessian".to_owned()
+    } else {
+        format!("Density of the {}", matrix.replace('-', " "))
+    }
+}
+
+fn words(spectrum: &SavedSpectrum, earlier: Option<&SavedSpectrum>) -> String {
+    let (low, high) = spectrum.negative_mass.interval();
+    let mut text = format!(
+        "{} % of {} eigenvalues are negative. {} random vectors, {} products, {} examples, mode {}; broadened by {}.",
+        number::with_error(100.0 * spectrum.negative_mass.value, 50.0 * (high - low)),
+        number::count(spectrum.num_params),
+        spectrum.probes.len(),
+        number::count(spectrum.num_products),
+        number::count(spectrum.num_examples),
+        spectrum.mode.word(),
+        axis::label(spectrum.width())
+    );
+    if let Some(earlier) = earlier {
+        let _ = write!(text, " Dashed: step {}.", number::count(earlier.step.0));
+    }
+    text
+}
+
+/// Nodes and weights as CSV.
+fn raw(spectrum: &SavedSpectrum) -> String {
+    let mut text = "vector,eigenvalue,weight\n".to_owned();
+    for (index, probe) in spectrum.probes.iter().enumerate() {
+        for (node, weight) in probe.pairs() {
+            let _ = writeln!(text, "{},{node},{weight}", index + 1);
+        }
+    }
+    if let Some(gradient) = &spectrum.gradient {
+        for (node, weight) in gradient.nodes.pairs() {
+            let _ = writeln!(text, "gradient,{node},{weight}");
+        }
+    }
+    format!("<details><summary>The nodes, as CSV</summary><pre class=\"raw\">{text}</pre></details>\n")
+}
+
+fn drawing(colour: &str, spectrum: &SavedSpectrum, earlier: Option<&SavedSpectrum>) -> String {
+    let all = || std::iter::once(spectrum).chain(earlier);
+    let width = spectrum.width();
+    let nodes = all().flat_map(SavedSpectrum::pooled).map(|(node, _)| node);
+    let Some(x) = Axis::linear(nodes.chain([0.0]), [LEFT, RIGHT]) else { return String::new() };
+    let x = x.with_room(0.03);
+    let places: Vec<f64> = (0..=NUM_PLACES).map(|k| x.value(k as f64 / NUM_PLACES as f64)).collect();
+    let of = |spectrum: &SavedSpectrum, width: f64| -> Vec<(f64, f64)> {
+        places.iter().map(|&place| spectrum.density(place, width)).collect()
     };
-    let stems = pairs.iter().map(|&(node, weight)| {
-        let (x, y) = (across(node), up(weight));
-        format!(
-            "<line class=\"whisker\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{floor_y}\" y2=\"{y:.1}\"/>\
-             <circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"><title>{} with weight {}</title></circle>",
-            number::significant(node),
-            number::significant(weight)
-        )
-    });
-    let tick = |x: f64, text: &str, anchor: &str| {
-        format!("<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{text}</text>", HEIGHT - 18.0)
+    let density = of(spectrum, width);
+    let before = earlier.map(|earlier| of(earlier, earlier.width()));
+    let largest =
+        density.iter().chain(before.iter().flatten()).map(|(value, _)| *value).fold(f64::MIN_POSITIVE, f64::max);
+    let floor = largest * 10_f64.powf(-DECADES);
+    let Some(y) = Axis::log([floor, largest].into_iter(), [DENSITY[1], DENSITY[0]]) else { return String::new() };
+    let mut svg =
+        format!("<svg {colour} viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"spectral density\">");
+    grid(&mut svg, &x, &y);
+    let at = |value: f64| y.at(value.max(floor)).unwrap_or(DENSITY[1]);
+    let across = |place: f64| x.at(place).unwrap_or(LEFT);
+    // What lies below the floor is not drawn.
+    let curve = |values: &[(f64, f64)]| -> String {
+        let (mut path, mut is_down) = (String::new(), false);
+        for (place, (value, _)) in places.iter().zip(values) {
+            if *value >= floor {
+                let _ = write!(path, "{}{:.1} {:.1}", if is_down { 'L' } else { 'M' }, across(*place), at(*value));
+            }
+            is_down = *value >= floor;
+        }
+        path
     };
-    let (ceiling, bottom) = (10f64.powf(largest), 10f64.powf(floor));
-    let zero = if low < 0.0 && high > 0.0 { tick(across(0.0), "0", "middle") } else { String::new() };
-    format!(
-        "<svg {colour} viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"spectrum\">\
-         <line class=\"axis\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{floor_y}\" y2=\"{floor_y}\"/>{}{}{}{zero}\
-         <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">eigenvalue</text>\
-         <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text><text x=\"{}\" y=\"{floor_y}\" text-anchor=\"end\">{}</text></svg>",
-        WIDTH - RIGHT,
-        stems.collect::<String>(),
-        tick(across(low), &number::significant(low), "start"),
-        tick(across(high), &number::significant(high), "end"),
-        (LEFT + WIDTH - RIGHT) / 2.0,
-        HEIGHT - 3.0,
-        LEFT - 6.0,
-        TOP + 4.0,
-        number::significant(ceiling),
-        LEFT - 6.0,
-        number::significant(bottom),
-    )
+    if let Some(before) = &before {
+        let _ = write!(svg, "<path class=\"aside-curve\" d=\"{}\"/>", curve(before));
+    }
+    if density.iter().all(|(_, error)| error.is_finite()) {
+        let edge = |sign: f64| {
+            let edge = places.iter().zip(&density);
+            edge.map(|(place, (value, error))| format!("{:.1} {:.1}", across(*place), at(value + sign * error)))
+                .collect()
+        };
+        let (upper, mut lower): (Vec<String>, Vec<String>) = (edge(1.0), edge(-1.0));
+        lower.reverse();
+        let corners = [upper, lower].concat().join("L");
+        let _ = write!(svg, "<path class=\"band curve-line\" d=\"M{corners}Z\"/>");
+    }
+    let _ = write!(svg, "<path class=\"curve-line\" d=\"{}\"/>", curve(&density));
+    strokes(&mut svg, &x, spectrum);
+    svg + "</svg>\n"
+}
+
+/// A stroke for every node, darker the more eigenvalues it stands for.
+fn strokes(svg: &mut String, x: &Axis, spectrum: &SavedSpectrum) {
+    for (node, share) in spectrum.pooled().filter(|(_, share)| *share > 0.0) {
+        let Some(x) = x.at(node) else { continue };
+        // From one part in 10⁸ to all of them.
+        let darkness = (1.0 + share.log10() / 8.0).clamp(0.15, 1.0);
+        let _ = write!(
+            svg,
+            "<path class=\"node\" opacity=\"{darkness:.2}\" d=\"M{x:.1} {}V{}\"><title>{} stands for {} eigenvalues</title></path>",
+            NODES[0],
+            NODES[1],
+            axis::label(node),
+            number::significant(share * spectrum.num_params as f64)
+        );
+    }
+}
+
+fn grid(svg: &mut String, x: &Axis, y: &Axis) {
+    for (value, text) in y.ticks(4) {
+        let Some(y) = y.at(value) else { continue };
+        let _ = write!(
+            svg,
+            "<path class=\"rule\" d=\"M{LEFT} {y:.1}H{RIGHT}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>",
+            LEFT - 7.0,
+            y + 4.0
+        );
+    }
+    for (value, text) in x.ticks(6) {
+        let Some(x) = x.at(value) else { continue };
+        let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text>", NODES[1] + 16.0);
+    }
+    if let Some(zero) = x.at(0.0) {
+        let _ = write!(svg, "<path class=\"end\" d=\"M{zero:.1} {:.1}V{:.1}\"/>", DENSITY[0], NODES[1]);
+    }
+    let _ = write!(
+        svg,
+        "<text x=\"{LEFT}\" y=\"{:.1}\">share of eigenvalues per unit</text><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">eigenvalue</text>",
+        DENSITY[0] - 8.0,
+        (LEFT + RIGHT) / 2.0,
+        HEIGHT - 6.0
+    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::synthetic;
+    use stepscope_types::{Estimate, GradientMeasure, Mode, Spectrum, SpectrumKind, Step, Uncertainty};
 
-    fn spectral_run() -> Run {
-        let named = |name: String, step: u64, value: f64| {
-            let mut record = synthetic::loss(step, value);
-            if let stepscope_types::Record::Measurement(measurement) = &mut record {
-                measurement.name = name;
-            }
-            record
-        };
-        let records = (0..4u64).flat_map(|step| {
-            (1..=3u64).flat_map(move |index| {
-                let node = index as f64 - 2.0 + step as f64;
-                [
-                    named(format!("curvature/density/node/{index}"), step, node),
-                    named(format!("curvature/density/weight/{index}"), step, 10f64.powi(-(index as i32))),
-                ]
-            })
-        });
-        Run::from_records(synthetic::manifest("run", 0.1), records)
+    fn spectrum(step: u64, top: f64) -> SavedSpectrum {
+        let probe =
+            |share: f64| Spectrum::new(vec![top, 0.5, 0.0, -0.25], vec![share, 0.1, 0.85 - share, 0.05]).unwrap();
+        SavedSpectrum {
+            kind: SpectrumKind::SpectralDensity,
+            format: SavedSpectrum::FORMAT,
+            step: Step(step),
+            matrix: "hessian".to_owned(),
+            mode: Mode::Eval,
+            num_params: 17_226,
+            num_examples: 1024,
+            num_products: 48,
+            negative_mass: Estimate::new(0.05, "1", Uncertainty::StandardError(0.01)),
+            probes: vec![probe(0.001), probe(0.002)],
+            gradient: Some(GradientMeasure { squared_norm: 2.0, nodes: Spectrum::new(vec![top], vec![1.0]).unwrap() }),
+        }
+    }
+
+    fn html(spectra: Vec<SavedSpectrum>) -> String {
+        let mut run = Run::from_records(synthetic::manifest("<run>", 0.1), []);
+        run.kept_mut().spectra = spectra;
+        render(&Lineup::new(&[run]))
     }
 
     #[test]
-    fn the_last_spectrum_is_read_by_number() {
-        let run = spectral_run();
-        assert_eq!(stems(&run), ["curvature/density"]);
-        assert_eq!(
-            last(&run, "curvature/density"),
-            Some(Reading { step: 3, pairs: vec![(2.0, 0.1), (3.0, 0.01), (4.0, 0.001)] })
+    fn the_last_density_is_drawn_over_its_nodes_and_the_first_behind_it() {
+        let html = html(vec![spectrum(0, 3.0), spectrum(50, 8.0), spectrum(100, 12.0)]);
+        assert_eq!(html.matches("class=\"node\"").count(), 8, "four nodes of two vectors");
+        assert_eq!((html.matches("class=\"aside-curve\"").count(), html.matches("class=\"band ").count()), (1, 1));
+        assert!(html.contains("step 100</small>") && html.contains("Dashed: step 0."));
+        assert!(html.contains("5.0 ± 1.0 % of 17,226 eigenvalues are negative"), "{html}");
+        assert!(
+            html.contains("12 stands for 12.9 eigenvalues") || html.contains("12 stands for 8.61 eigenvalues"),
+            "{html}"
         );
-        let html = render(&Lineup::new(&[run]));
-        assert_eq!(html.matches("<circle").count(), 3);
-        assert!(!html.contains("NaN") && html.contains("3.00 with weight 0.0100"), "{html}");
+        assert!(
+            html.contains("\n2,12,0.002\n") && html.contains("\ngradient,12,1\n"),
+            "the raw nodes are there: {html}"
+        );
+        assert!(!html.contains("NaN") && !html.contains("<run>"));
     }
 
     #[test]
-    fn runs_without_spectra_have_no_section() {
-        let (manifest, records) = synthetic::diverging_run();
-        assert_eq!(render(&Lineup::new(&[Run::from_records(manifest, records)])), "");
+    fn one_vector_has_no_band_and_runs_without_spectra_have_no_section() {
+        let mut alone = spectrum(3, 2.0);
+        alone.probes.truncate(1);
+        let html_alone = html(vec![alone]);
+        assert!(!html_alone.contains("class=\"band ") && !html_alone.contains("NaN"), "{html_alone}");
+        assert_eq!(html(Vec::new()), "");
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::Run;
+use super::kept::{self, Stamps};
 use super::load::{self, End, LoadError, MANIFEST, RECORDS};
 
 /// Bytes before the place where reading stopped that are looked at again: a file that was cut and grew anew differs in
@@ -31,6 +32,7 @@ struct State {
     tail: Vec<u8>,
     /// Length of the file when it was last read, a torn line included.
     seen: u64,
+    kept: Stamps,
 }
 
 /// What changes when a file is replaced.
@@ -70,18 +72,21 @@ impl Follower {
         let manifest = stamp(&manifest);
         let path = self.folder.join(RECORDS);
         let length = path.metadata().map_or(0, |metadata| metadata.len());
-        match &mut self.state {
+        let changed = match &mut self.state {
             Some(state) if state.manifest == manifest && state.still_holds(&path, length)? => {
-                state.read_on(&path, length)
+                state.read_on(&path, length)?
             }
             _ => {
                 let run = Run::empty(load::read_manifest(&self.folder.join(MANIFEST))?);
-                let mut state = State { run, manifest, end: End::default(), tail: Vec::new(), seen: 0 };
+                let kept = Stamps::default();
+                let mut state = State { run, manifest, end: End::default(), tail: Vec::new(), seen: 0, kept };
                 state.read_on(&path, length)?;
                 self.state = Some(state);
-                Ok(true)
+                true
             }
-        }
+        };
+        let kept_changed = self.state.as_mut().is_some_and(|state| state.read_kept(&self.folder));
+        Ok(changed || kept_changed)
     }
 }
 
@@ -100,6 +105,17 @@ impl State {
             file.seek(SeekFrom::Start(self.end.num_bytes - tail.len() as u64)).and_then(|_| file.read_exact(&mut tail));
         read.map_err(|source| load::at(path, source))?;
         Ok(tail == self.tail)
+    }
+
+    /// Reads what was measured at checkpoints, where that changed.
+    fn read_kept(&mut self, folder: &Path) -> bool {
+        let stamps = kept::stamps(folder);
+        if stamps == self.kept {
+            return false;
+        }
+        self.kept = stamps;
+        self.run.kept = kept::load(folder, &self.run);
+        true
     }
 
     fn read_on(&mut self, path: &Path, length: u64) -> Result<bool, LoadError> {
@@ -172,6 +188,26 @@ mod tests {
         assert_eq!(values(&follower), [4.0, 3.0, 2.0]);
         fs::remove_file(folder.path().join(MANIFEST)).unwrap();
         assert!(follower.poll().unwrap() && follower.run().is_none());
+    }
+
+    #[test]
+    fn what_is_measured_afterwards_appears_and_a_broken_file_is_named() {
+        let (folder, records, mut follower) = followed();
+        append(&records, &line(0, 4.0));
+        follower.poll().unwrap();
+        append(&folder.path().join("measured.jsonl"), &line(3, 2.5));
+        assert!(follower.poll().unwrap());
+        let afterwards = follower.run().unwrap().measured_afterwards().unwrap();
+        assert_eq!(afterwards.series("train/loss").last().unwrap().1, 2.5);
+        assert_eq!(values(&follower), [4.0], "the run's own records are not mixed with them");
+        let sections = folder.path().join("sections");
+        fs::create_dir(&sections).unwrap();
+        fs::write(sections.join("step-000000003-line-random.json"), "{").unwrap();
+        assert!(follower.poll().unwrap());
+        let run = follower.run().unwrap();
+        let notes: Vec<&str> = run.notes().collect();
+        assert!(notes[0].starts_with("sections/step-000000003-line-random.json cannot be read"), "{notes:?}");
+        assert!(run.sections().is_empty() && !follower.poll().unwrap());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use stepscope_types::Manifest;
 use thiserror::Error;
 
-use super::{Run, line};
+use super::{Run, kept, line};
 
 pub(super) const MANIFEST: &str = "run.json";
 pub(super) const RECORDS: &str = "metrics.jsonl";
@@ -94,6 +94,7 @@ pub(super) fn load(folder: &Path) -> Result<Run, LoadError> {
         run.notes.push(format!("{RECORDS}: line {}, the last, was cut off and is left out", end.num_lines + 1));
     }
     run.sort();
+    run.kept = kept::load(folder, &run);
     Ok(run)
 }
 
@@ -232,7 +233,7 @@ mod tests {
             let complete = whole[..length].matches("}\n").count() + usize::from(whole[..length].ends_with("\"eval\"}"));
             assert_eq!(num_points, complete, "cut after {length} bytes");
             let is_cut = length > 0 && !whole[..length].ends_with('\n') && !whole[..length].ends_with("\"eval\"}");
-            assert_eq!(run.notes().len(), usize::from(is_cut), "cut after {length} bytes");
+            assert_eq!(run.notes().count(), usize::from(is_cut), "cut after {length} bytes");
         }
     }
 
@@ -302,7 +303,7 @@ mod tests {
         let folder = folder(&serde_json::to_string(&manifest).unwrap(), text.as_bytes());
         let run = Run::load(folder.path()).unwrap();
         assert!(run == Run::from_records(manifest, records), "a number lost its last bit, or a record is lost");
-        assert!(run.notes().is_empty());
+        assert_eq!(run.notes().count(), 0);
         assert!(run.last_step() > Step(0));
     }
 }

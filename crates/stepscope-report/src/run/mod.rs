@@ -1,6 +1,7 @@
 //! A run as read from its folder: what ran, and everything it recorded, by name.
 
 mod follow;
+mod kept;
 mod line;
 mod load;
 mod series;
@@ -9,9 +10,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use stepscope_types::spec::MeasureBudget;
-use stepscope_types::{EventKind, LeftOut, Manifest, Record, Step, StopReason, Timing, TrainingDuration, Verdict};
+use stepscope_types::{
+    EventKind, LeftOut, Manifest, Record, SavedSection, SavedSpectrum, Step, StopReason, Timing, TrainingDuration,
+    Verdict,
+};
 
 pub use follow::Follower;
+pub(crate) use kept::Kept;
 pub use load::LoadError;
 pub use series::{Point, Series};
 
@@ -27,6 +32,7 @@ pub struct Run {
     wall_seconds: f64,
     notes: Vec<String>,
     decisions: Vec<(Step, Verdict, String)>,
+    kept: Kept,
 }
 
 impl Run {
@@ -41,7 +47,8 @@ impl Run {
         run
     }
 
-    /// Reads `run.json` and `metrics.jsonl` of a folder.
+    /// Reads `run.json` and `metrics.jsonl` of a folder and, where they are there, `spectra/` and what was measured at its
+    /// checkpoints: `sections/` and `measured.jsonl`.
     ///
     /// A last line without its end, left by a process that was killed while writing, is dropped and reported by
     /// [`Run::notes`]: every complete record is kept.
@@ -141,9 +148,35 @@ impl Run {
         Self { series, stop_reason, last, ..Self::empty(manifest) }
     }
 
-    /// What a reader should know about the files: a dropped last line.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    /// What a reader should know about the files: a dropped last line, a file that cannot be read.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.notes.iter().chain(&self.kept.notes).map(String::as_str)
+    }
+
+    /// The loss on lines and planes through the run's weights, by step and kind.
+    pub fn sections(&self) -> &[SavedSection] {
+        &self.kept.sections
+    }
+
+    /// Spectral densities, by step.
+    pub fn spectra(&self) -> &[SavedSpectrum] {
+        &self.kept.spectra
+    }
+
+    /// The readings that were taken at checkpoints, as a run of their own with the same manifest but for its name; `None` where there
+    /// are none. They may rest on other examples than the run's own readings, and are not mixed with them.
+    pub fn measured_afterwards(&self) -> Option<Self> {
+        if self.kept.readings.is_empty() {
+            return None;
+        }
+        let mut manifest = self.manifest.clone();
+        manifest.name = format!("{}, measured afterwards", manifest.name);
+        Some(Self::made_of(manifest, self.kept.readings.clone(), self.stop_reason.clone(), self.last))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn kept_mut(&mut self) -> &mut Kept {
+        &mut self.kept
     }
 
     /// What a controller decided about the learning rate, with its reasons.
@@ -152,8 +185,9 @@ impl Run {
     }
 
     fn empty(manifest: Manifest) -> Self {
-        let (series, notes, decisions) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { manifest, series, stop_reason: None, last: (Step(0), 0.0), wall_seconds: 0.0, notes, decisions }
+        let (series, notes, decisions, kept) = (BTreeMap::new(), Vec::new(), Vec::new(), Kept::default());
+        let (last, wall_seconds) = ((Step(0), 0.0), 0.0);
+        Self { manifest, series, stop_reason: None, last, wall_seconds, notes, decisions, kept }
     }
 
     fn push(&mut self, record: Record) {
@@ -246,7 +280,7 @@ mod tests {
         let left_out = vec![LeftOut { probe: "sharpness".into(), num_due: 21, num_taken: 12 }];
         let thinned = event(9, EventKind::ReadingsLeftOut { budget: "5%".parse().unwrap(), left_out });
         let note = "A measuring budget of 5% left out readings: sharpness took 12 of 21.";
-        assert_eq!(run(&[thinned]).notes(), [note]);
+        assert_eq!(run(&[thinned]).notes().collect::<Vec<_>>(), [note]);
     }
 
     #[test]

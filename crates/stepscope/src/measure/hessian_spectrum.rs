@@ -1,23 +1,24 @@
 //! The Hessian as a whole: trace, norm, negative curvature.
 
 use stepscope_spectral::random::RandomStream;
-use stepscope_spectral::{Lanczos, LanczosConfig, StartVector, Which, hutchinson, spectral_measure};
+use stepscope_spectral::{Lanczos, LanczosConfig, LanczosError, StartVector, Which, hutchinson, spectral_measure};
 use stepscope_types::quantity::{self, Quantity};
-use stepscope_types::{Estimate, Uncertainty};
+use stepscope_types::{Estimate, GradientMeasure, SavedSpectrum, Spectrum, SpectrumKind, Uncertainty};
 
 use super::cost::Cost;
 use super::objective::Objective;
-use super::operators::{BatchLoss, Curvature, CurvatureOperator, Kinks};
+use super::operators::{BatchLoss, Curvature, CurvatureOperator, Kinks, ProductError};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
-use super::statistics::mean_and_error;
+use super::statistics::{dot, mean_and_error};
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Batch;
 
 /// Trace and Frobenius norm of the Hessian (Hutchinson), its algebraically smallest eigenvalue (Lanczos, started from the last
 /// reading's), the weight of its spectral density below zero (quadrature from random vectors), and the Takeuchi information
-/// criterion tr Σ/tr H where the gradient noise was measured at the same step.
+/// criterion tr Σ/tr H where the gradient noise was measured at the same step. The density itself, raw, with the measure of the
+/// gradient along the eigenvalues, is handed out by [`Probe::take_spectrum`].
 ///
-/// Cost: 16 + 2·24 + at most `max_products` Hessian products over the probe examples. Source: `curvature`, sections 4.5 and 4.6.
+/// Cost: 16 + 3·24 + at most `max_products` Hessian products and one gradient over the probe examples. Source: `curvature`, sections 4.5 and 4.6.
 #[derive(Debug)]
 pub struct HessianSpectrumProbe<B = Batch> {
     objective: Objective<B>,
@@ -26,6 +27,7 @@ pub struct HessianSpectrumProbe<B = Batch> {
     max_products: u64,
     random: RandomStream,
     warm_start: Option<Vec<f64>>,
+    spectrum: Option<SavedSpectrum>,
 }
 
 impl<B> HessianSpectrumProbe<B> {
@@ -46,7 +48,8 @@ impl<B> HessianSpectrumProbe<B> {
             tolerance,
             ..LanczosConfig::default()
         });
-        Self { objective, curvature: Curvature::Hessian, bottom, max_products, random, warm_start: None }
+        let curvature = Curvature::Hessian;
+        Self { objective, curvature, bottom, max_products, random, warm_start: None, spectrum: None }
     }
 
     /// The same with differences of gradients in place of exact products, for a smooth module without tangent rules.
@@ -55,23 +58,42 @@ impl<B> HessianSpectrumProbe<B> {
         self
     }
 
-    /// The weight below zero of every random vector's spectral measure, each normalised to 1.
-    fn negative_masses<N: BatchLoss<B>>(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<f64>, ProbeError> {
+    /// The spectral measure of every random vector, each normalised to 1.
+    fn densities<N: BatchLoss<B>>(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Spectrum>, ProbeError> {
         let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature);
         let mut vector = vec![0.0; at.layout.num_params()];
-        let one = |_| -> Result<f64, ProbeError> {
+        let one = |_| -> Result<Spectrum, ProbeError> {
             self.random.fill_normal(&mut vector);
-            let density = spectral_measure(&mut operator, &vector, Self::DENSITY_PRODUCTS)?.spectrum;
-            let scale = density.pairs().fold(0.0_f64, |scale, (node, _)| scale.max(node.abs()));
-            let (mut negative, mut total) = (0.0, 0.0);
-            for (node, weight) in density.pairs() {
-                total += weight;
-                negative += if node < -Self::ROUNDING * scale { weight } else { 0.0 };
-            }
-            Ok(negative / total)
+            Ok(normalised(&spectral_measure(&mut operator, &vector, Self::DENSITY_PRODUCTS)?.spectrum)?)
         };
         (0..Self::DENSITY_PROBES).map(one).collect()
     }
+
+    /// The gradient's measure; `None` where the gradient is zero.
+    fn gradient<N: BatchLoss<B>>(&self, at: &ProbePoint<'_, N>) -> Result<Option<GradientMeasure>, ProbeError> {
+        let (_, gradient) = self.objective.loss_and_gradient(at.network, at.layout)?;
+        let squared_norm = dot(&gradient, &gradient);
+        if squared_norm == 0.0 {
+            return Ok(None);
+        }
+        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature);
+        let measure = spectral_measure(&mut operator, &gradient, Self::DENSITY_PRODUCTS)?;
+        Ok(Some(GradientMeasure { squared_norm, nodes: normalised(&measure.spectrum)? }))
+    }
+
+    /// Share of a density below zero, beyond rounding.
+    fn negative_mass(density: &Spectrum) -> f64 {
+        let scale = density.eigenvalues().iter().fold(0.0_f64, |scale, node| scale.max(node.abs()));
+        let negative = density.pairs().filter(|(node, _)| *node < -Self::ROUNDING * scale);
+        negative.map(|(_, weight)| weight).sum()
+    }
+}
+
+/// The same nodes with weights that sum to 1.
+fn normalised(measure: &Spectrum) -> Result<Spectrum, LanczosError<ProductError>> {
+    let total: f64 = measure.coefficients().iter().sum();
+    let weights = measure.coefficients().iter().map(|weight| weight / total).collect();
+    Ok(Spectrum::new(measure.eigenvalues().to_vec(), weights)?)
 }
 
 impl<N: BatchLoss<B>, B> Probe<N> for HessianSpectrumProbe<B> {
@@ -80,9 +102,14 @@ impl<N: BatchLoss<B>, B> Probe<N> for HessianSpectrumProbe<B> {
     }
 
     fn cost(&self) -> Cost {
-        let density = Self::DENSITY_PROBES * Self::DENSITY_PRODUCTS;
-        let products = Self::TRACE_PROBES as u64 + density as u64 + self.max_products;
-        Cost::hessian_products(self.objective.num_examples()) * products as f64
+        let density = (1 + Self::DENSITY_PROBES) * Self::DENSITY_PRODUCTS;
+        let (products, examples) =
+            (Self::TRACE_PROBES as u64 + density as u64 + self.max_products, self.objective.num_examples());
+        Cost::gradients(examples) + Cost::hessian_products(examples) * products as f64
+    }
+
+    fn take_spectrum(&mut self) -> Option<SavedSpectrum> {
+        self.spectrum.take()
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
@@ -111,11 +138,27 @@ impl<N: BatchLoss<B>, B> Probe<N> for HessianSpectrumProbe<B> {
                 .map(|estimate| about(&quantity::HESSIAN_BOTTOM_EIGENVALUE, estimate)),
         );
         self.warm_start = outcome.eigenpairs.into_iter().next().map(|pair| pair.eigenvector);
-        let masses = self.negative_masses(at)?;
-        let (mass, error) = mean_and_error(&masses);
+        let probes = self.densities(at)?;
+        let (mass, error) = mean_and_error(&probes.iter().map(Self::negative_mass).collect::<Vec<f64>>());
         let products = (Self::DENSITY_PROBES * Self::DENSITY_PRODUCTS) as u64;
         let mass = Estimate::new(mass, quantity::HESSIAN_NEGATIVE_MASS.unit, Uncertainty::StandardError(error));
-        measured.push(about(&quantity::HESSIAN_NEGATIVE_MASS, mass.with_products(products)));
+        let mass = mass.with_products(products).over_examples(num_examples).in_mode(at.mode);
+        measured.push(Measured::new(&quantity::HESSIAN_NEGATIVE_MASS, mass.clone()));
+        let gradient = self.gradient(at)?;
+        let num_products = products + gradient.iter().map(|measure| measure.nodes.num_modes() as u64).sum::<u64>();
+        self.spectrum = Some(SavedSpectrum {
+            kind: SpectrumKind::SpectralDensity,
+            format: SavedSpectrum::FORMAT,
+            step: at.step,
+            matrix: "hessian".to_owned(),
+            mode: at.mode,
+            num_params: at.layout.num_params() as u64,
+            num_examples,
+            num_products,
+            negative_mass: mass,
+            probes,
+            gradient,
+        });
         Ok(measured)
     }
 }

@@ -56,7 +56,7 @@ pub use operators::{
 };
 pub use per_example_curvature::per_example_curvature;
 pub use probe::{Measured, Probe, ProbeError, ProbePoint};
-pub use section::{Section, SectionPoint};
+pub use section::{Section, section_curvature};
 pub use shared::SharedReadings;
 pub use sharpness::SharpnessProbe;
 pub use two_point::{ChordPlan, TwoPointProbe};

@@ -5,6 +5,8 @@
 pub(super) struct ParabolaFit {
     pub(super) slope: f64,
     pub(super) curvature: f64,
+    /// Standard error of the curvature, by the residuals; 0 for three points, which any parabola fits.
+    pub(super) curvature_error: f64,
     /// 1 − (squared residuals)/(squared deviations from the mean).
     pub(super) r_squared: f64,
 }
@@ -23,9 +25,12 @@ impl ParabolaFit {
         let quadratic = mean(&|x, y| bend(x) * y) / mean(&|x, _| bend(x).powi(2));
         let fitted = |x: f64| level + linear * (x - center) + quadratic * bend(x);
         let (residual, total) = (mean(&|x, y| (y - fitted(x)).powi(2)), mean(&|_, y| (y - level).powi(2)));
+        let free = (count - 3.0).max(1.0);
+        let quadratic_error = (residual / (free * mean(&|x, _| bend(x).powi(2)))).sqrt();
         Self {
             slope: linear - quadratic * (2.0 * center + third / second),
             curvature: 2.0 * quadratic,
+            curvature_error: 2.0 * quadratic_error,
             r_squared: 1.0 - residual / total,
         }
     }
@@ -44,6 +49,21 @@ mod tests {
         assert!((fit.r_squared - 1.0).abs() < 1e-12);
         let cubic = ParabolaFit::of(&positions, &positions.map(|x: f64| x.powi(3) - 2.0 * x));
         assert!(cubic.r_squared < 0.999, "{cubic:?}");
+    }
+
+    #[test]
+    fn the_error_of_the_curvature_is_its_spread_over_noise() {
+        let positions: Vec<f64> = (0..9).map(|k| 0.25 * f64::from(k) - 0.7).collect();
+        let mut random = stepscope_spectral::random::RandomStream::named(1, "noise");
+        let (mut squares, mut errors) = (0.0, 0.0);
+        for _ in 0..2000 {
+            let values: Vec<f64> = positions.iter().map(|x| 1.0 - x + 2.0 * x * x + 0.1 * random.normal()).collect();
+            let fit = ParabolaFit::of(&positions, &values);
+            squares += (fit.curvature - 4.0).powi(2) / 2000.0;
+            errors += fit.curvature_error.powi(2) / 2000.0;
+        }
+        // Both estimate one variance, each to about 3 %.
+        assert!((squares / errors - 1.0).abs() < 0.15, "{squares} {errors}");
     }
 
     #[test]

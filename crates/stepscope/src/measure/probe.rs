@@ -4,7 +4,7 @@ use burn::module::Module;
 use stepscope_spectral::{ComposeError, LanczosError, TraceError};
 use stepscope_theory::TheoryError;
 use stepscope_types::quantity::Quantity;
-use stepscope_types::{Mode, Reading, Step};
+use stepscope_types::{Mode, Reading, SavedSpectrum, Step};
 use thiserror::Error;
 
 use super::cost::Cost;
@@ -30,6 +30,11 @@ pub trait Probe<N>: Stateful {
     /// [`ProbeError`] where measuring is impossible. A quantity that merely cannot be resolved is a
     /// [`Reading::Unresolved`], not an error.
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError>;
+
+    /// The spectrum of the last reading, handed out once; most probes have none.
+    fn take_spectrum(&mut self) -> Option<SavedSpectrum> {
+        None
+    }
 
     /// What a reading costs: the last one, where readings differ; before the first, what one is expected to cost.
     ///

@@ -1,7 +1,7 @@
 //! The loss on lines and planes through weight space.
 
-use serde::Serialize;
 use stepscope_spectral::random::RandomStream;
+use stepscope_types::{SectionCurvature, SectionPoint};
 
 use super::objective::Objective;
 use super::parabola_fit::ParabolaFit;
@@ -11,8 +11,8 @@ use crate::models::{Network, ParamLayout};
 /// Points θ + Σ x_k d_k of weight space: a line for one direction, a plane for two.
 ///
 /// The network is borrowed and every point is a network of its own. `prepare` of [`Section::evaluate`] makes a point ready: for
-/// networks with batch normalisation the running statistics must be computed anew at every point, since those of one place are
-/// wrong at another.
+/// networks with batch normalisation the running statistics must be computed anew at every point
+/// ([`Objective::with_own_statistics`]), since those of one place are wrong at another. Features are not dropped.
 ///
 /// Source: `curvature`, sections 2.5 (E3, claim B8) and 4.8.
 ///
@@ -27,19 +27,6 @@ pub struct Section<'a, N> {
     layout: &'a ParamLayout,
     origin: Vec<f64>,
     directions: Vec<Vec<f64>>,
-}
-
-/// The loss at one point of a section.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SectionPoint {
-    /// x, one number for each direction.
-    pub position: Vec<f64>,
-    /// Mean loss over the examples, in nats.
-    pub loss: f64,
-    /// Its standard error where the examples are a sample of more.
-    pub loss_error: f64,
-    /// Share of examples classified correctly.
-    pub accuracy: f64,
 }
 
 impl<'a, N: Network> Section<'a, N> {
@@ -89,34 +76,43 @@ impl<'a, N: Network> Section<'a, N> {
         self.layout.assign(self.network.clone(), &values)
     }
 
-    /// Loss and accuracy over `objective`, which is on the plain device, at every position. Cost: a forward pass each.
-    pub fn evaluate(
+    /// Loss and accuracy over each of `objectives`, which are on the plain device, at every position. Cost: a forward pass over
+    /// all of them each, and what `prepare` costs.
+    pub fn evaluate<const K: usize>(
         &self,
         positions: impl IntoIterator<Item = Vec<f64>>,
-        objective: &Objective,
+        objectives: [&Objective; K],
         prepare: impl Fn(N) -> N,
-    ) -> Vec<SectionPoint> {
-        let point = |position: Vec<f64>| {
-            let evaluation = objective.evaluate(&prepare(self.at(&position).valid()));
-            SectionPoint {
-                loss: evaluation.mean_loss(),
-                loss_error: evaluation.standard_error(),
-                accuracy: evaluation.accuracy(),
-                position,
+    ) -> [Vec<SectionPoint>; K] {
+        let mut points: [Vec<SectionPoint>; K] = std::array::from_fn(|_| Vec::new());
+        for position in positions {
+            let network = prepare(self.at(&position).valid());
+            for (points, objective) in points.iter_mut().zip(objectives) {
+                let evaluation = objective.evaluate(&network);
+                points.push(SectionPoint {
+                    position: position.clone(),
+                    loss: evaluation.mean_loss(),
+                    loss_error: evaluation.standard_error(),
+                    accuracy: evaluation.accuracy(),
+                });
             }
-        };
-        positions.into_iter().map(point).collect()
+        }
+        points
     }
 }
 
-impl SectionPoint {
-    /// The second derivative of the loss along a line at `position`, per squared unit of length, from a parabola through the points
-    /// within `reach` of it; NaN where they are fewer than four.
-    ///
-    /// `length` is the length of the direction ([`Section::length`]).
-    pub fn curvature(points: &[Self], position: f64, reach: f64, length: f64) -> f64 {
-        let near = points.iter().filter(|point| (point.position[0] - position).abs() <= reach * (1.0 + 1e-9));
-        let (x, y): (Vec<f64>, Vec<f64>) = near.map(|point| (point.position[0], point.loss)).unzip();
-        if x.len() < 4 { f64::NAN } else { ParabolaFit::of(&x, &y).curvature / (length * length) }
+/// The second derivative of the loss along a line at `position`, per squared unit of length, from a parabola through the points
+/// within `reach` of it; NaN where they are fewer than four.
+///
+/// `length` is the length of the direction ([`Section::length`]). The error is the standard error of the fit: it grows where the
+/// loss is no parabola over that reach, and says nothing about the choice of examples.
+pub fn section_curvature(points: &[SectionPoint], position: f64, reach: f64, length: f64) -> SectionCurvature {
+    let near = points.iter().filter(|point| (point.position[0] - position).abs() <= reach * (1.0 + 1e-9));
+    let (x, y): (Vec<f64>, Vec<f64>) = near.map(|point| (point.position[0], point.loss)).unzip();
+    if x.len() < 4 {
+        return SectionCurvature { value: f64::NAN, error: f64::NAN };
     }
+    let fit = ParabolaFit::of(&x, &y);
+    let scale = 1.0 / (length * length);
+    SectionCurvature { value: fit.curvature * scale, error: fit.curvature_error * scale }
 }

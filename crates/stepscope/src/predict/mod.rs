@@ -15,6 +15,7 @@
 mod advice;
 mod analysis;
 mod csv_rows;
+mod density_file;
 mod error;
 mod features;
 mod forecast;

@@ -18,6 +18,8 @@ pub struct ModeTable {
     coefficients: Vec<f64>,
     /// Empty while every multiplicity is 1.
     multiplicities: Vec<f64>,
+    /// What a source left out because it has no minimum.
+    left_out: Option<Warning>,
 }
 
 /// What is wrong with a number of a mode: what was expected, and what to do.
@@ -84,6 +86,12 @@ impl ModeTable {
         self.coefficients.push(coefficient);
     }
 
+    /// Remembers shares of the eigenvalues and of the squared gradient that the source left out, having no minimum.
+    pub(super) fn leave_out(&mut self, of_eigenvalues: f64, of_gradient: f64) {
+        let any = of_eigenvalues > 0.0 || of_gradient > 0.0;
+        self.left_out = any.then_some(Warning::WithoutMinimum { of_eigenvalues, of_gradient });
+    }
+
     /// Lines read; a line of higher multiplicity counts once.
     pub fn num_lines(&self) -> usize {
         self.eigenvalues.len()
@@ -115,7 +123,7 @@ impl ModeTable {
         if self.multiplicities.is_empty() || !is_whole || self.multiplicities.iter().sum::<f64>() > most {
             return self;
         }
-        let mut listed = Self::default();
+        let mut listed = Self { left_out: self.left_out.clone(), ..Self::default() };
         for ((&eigenvalue, &coefficient), &count) in
             self.eigenvalues.iter().zip(&self.coefficients).zip(&self.multiplicities)
         {
@@ -131,7 +139,8 @@ impl ModeTable {
     pub fn model(self, closure: Closure) -> Result<(QuadraticModel, Vec<Warning>), TheoryError> {
         if self.multiplicities.is_empty() {
             // The model counts and reports zeros itself.
-            return Ok((QuadraticModel::interpolating(&self.spectrum()?, closure)?, Vec::new()));
+            let warnings = self.left_out.iter().cloned().collect();
+            return Ok((QuadraticModel::interpolating(&self.spectrum()?, closure)?, warnings));
         }
         let kept = || self.eigenvalues.iter().map(|&value| value > 0.0);
         let keep =
@@ -142,8 +151,8 @@ impl ModeTable {
             return Err(TheoryError::NoPositiveEigenvalue { largest: 0.0 });
         }
         let model = QuadraticModel::with_multiplicities(&columns[0], &columns[1], &columns[2], closure)?;
-        let warnings = if num_zeros > 0 { vec![Warning::ZeroCurvature { num_modes: num_zeros }] } else { Vec::new() };
-        Ok((model, warnings))
+        let zeros = (num_zeros > 0).then_some(Warning::ZeroCurvature { num_modes: num_zeros });
+        Ok((model, self.left_out.into_iter().chain(zeros).collect()))
     }
 
     /// The model of these modes as the measured head of a spectrum whose `tail` is known by its sums only, and the tail's

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::error::SourceError;
 use super::mode_table::{Column, ModeTable};
 use super::npy::{self, NpyArray};
-use super::{csv_rows, json_rows};
+use super::{csv_rows, density_file, json_rows};
 
 const NO_MODES: &str = "at least one mode";
 
@@ -17,6 +17,7 @@ const NO_MODES: &str = "at least one mode";
 /// | in the file | read as |
 /// |---|---|
 /// | begins with `\x93NUMPY` | an array of 2 or 3 columns, see [`read_npy`](super::read_npy) |
+/// | begins with `{"kind":"spectral-density"` | the density of a network, a file of `spectra/` in a run's folder |
 /// | begins with `{`, or is named `.jsonl` or `.ndjson` | JSON Lines, the columns' names as keys |
 /// | anything else | CSV; the header may be left out, and may list the columns in any order |
 ///
@@ -96,6 +97,9 @@ fn from_array(path: &Path, array: &NpyArray) -> Result<ModeTable, SourceError> {
 
 fn read_text(path: &Path, mut reader: impl BufRead) -> Result<ModeTable, SourceError> {
     let start = reader.fill_buf().map_err(SourceError::read(path))?;
+    if density_file::is_density(start) {
+        return density_file::read(path, reader);
+    }
     let named = path.extension().is_some_and(|ending| ending == "jsonl" || ending == "ndjson");
     let without_mark = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let is_json = named || without_mark.trim_ascii_start().starts_with(b"{");

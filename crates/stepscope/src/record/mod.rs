@@ -7,6 +7,7 @@
 mod error;
 pub mod files;
 mod jsonl;
+mod kept;
 mod lock;
 mod read;
 mod resume;

@@ -9,9 +9,10 @@ use stepscope_types::{EventKind, Manifest, Record, StopReason};
 use super::error::RecordError;
 use super::files::{Files, SystemFiles};
 use super::jsonl::RecordWriter;
+use super::kept::write_whole;
 use crate::checkpoint::{CheckpointWriter, Checkpoints, RecordsMark, Retention};
 
-/// A manifest that is being written; it gets its name once it is whole.
+/// A manifest that is being written; it gets its name once it is whole ([`write_whole`]).
 const PARTIAL_MANIFEST: &str = "run.json.partial";
 
 /// The folder of one run.
@@ -66,6 +67,7 @@ impl RunFolder {
             files.remove(&file).map_err(|source| refused(&file, "be removed", source))?;
         }
         folder.checkpoints().remove_after(None)?;
+        folder.remove_kept()?;
         Ok(folder)
     }
 
@@ -104,6 +106,11 @@ impl RunFolder {
         }
     }
 
+    /// How its files are reached.
+    pub(super) fn files(&self) -> &dyn Files {
+        self.files.as_ref()
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -140,23 +147,13 @@ impl RunFolder {
     /// # Errors
     /// [`RecordError::Refused`]; the temporary file is then removed, and a manifest that was there stays.
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), RecordError> {
-        let (partial, path) = (self.path.join(PARTIAL_MANIFEST), self.manifest_path());
+        let path = self.manifest_path();
         let write = || -> io::Result<()> {
             let mut text = serde_json::to_vec_pretty(manifest)?;
             text.push(b'\n');
-            let mut file = self.files.create(&partial)?;
-            file.write_all(&text)?;
-            file.sync()?;
-            drop(file);
-            self.files.rename(&partial, &path)?;
-            // The name is on the device once the folder is.
-            self.files.sync_dir(&self.path)
+            write_whole(self.files.as_ref(), &path, &text)
         };
-        write().map_err(|source| {
-            // The error that is reported is the first one; a partial file that stays is overwritten next time.
-            let _ = self.files.remove(&partial);
-            refused(&path, "be written", source)
-        })
+        write().map_err(|source| refused(&path, "be written", source))
     }
 
     /// The manifest.
@@ -228,7 +225,7 @@ impl RunFolder {
     }
 }
 
-fn refused(path: &Path, action: &'static str, source: io::Error) -> RecordError {
+pub(super) fn refused(path: &Path, action: &'static str, source: io::Error) -> RecordError {
     RecordError::Refused { path: path.display().to_string(), action, source }
 }
 

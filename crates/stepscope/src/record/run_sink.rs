@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::error::RecordError;
 use super::jsonl::RecordWriter;
+use super::run_folder::RunFolder;
 use crate::checkpoint::CheckpointWriter;
 use crate::train::{Event, Sink, SinkError};
 
-/// Writes records as lines, and states as checkpoints where it was given a writer of them.
+/// Writes records as lines, states as checkpoints where it was given a writer of them, and spectra as files.
 ///
 /// Lines are collected for a tenth of a second at most, so that many scalars a step cost one write. What a process that is
 /// killed has not written yet, a resumed run records again.
@@ -15,6 +16,7 @@ use crate::train::{Event, Sink, SinkError};
 pub struct RunSink {
     records: RecordWriter,
     checkpoints: Option<CheckpointWriter>,
+    spectra: Option<RunFolder>,
     last_flush: Instant,
 }
 
@@ -26,7 +28,14 @@ impl RunSink {
 
     /// A sink into these files.
     pub fn new(records: RecordWriter, checkpoints: Option<CheckpointWriter>) -> Self {
-        Self { records, checkpoints, last_flush: Instant::now() }
+        Self { records, checkpoints, spectra: None, last_flush: Instant::now() }
+    }
+
+    /// The same sink, which also keeps spectra in `folder`; without it they are dropped.
+    #[must_use]
+    pub fn keeping_spectra_in(mut self, folder: RunFolder) -> Self {
+        self.spectra = Some(folder);
+        self
     }
 
     /// Returns once everything received is on the device: for the end of a run, whatever ended it.
@@ -61,6 +70,9 @@ impl RunSink {
                 self.checkpoints.as_mut().map_or(Ok(()), |writer| writer.write(snapshot.clone(), mark))?;
             }
             Event::RunEnded { .. } => self.finish()?,
+            Event::Spectrum(spectrum) => {
+                self.spectra.as_ref().map_or(Ok(()), |folder| folder.keep_spectrum(spectrum).map(drop))?;
+            }
             Event::RunStarted { .. } | Event::RunResumed { .. } => self.flush()?,
             Event::StepTaken { .. } | Event::Measured(_) | Event::Decided { .. } | Event::ReadingsLeftOut { .. } => {
                 let is_due =

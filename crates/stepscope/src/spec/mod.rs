@@ -19,7 +19,7 @@ use toml::de::{DeValue, ValueDeserializer};
 
 pub use error::{Place, SpecError};
 pub use example::example;
-pub(crate) use nearest::nearest;
+pub use nearest::nearest;
 pub(crate) use sweep::points;
 
 use document::{Document, KeyPath};

@@ -3,7 +3,12 @@
 /// The candidate that `word` becomes with the fewest typing mistakes (insertions, deletions, replacements, swaps of
 /// neighbours), if they are at most a third of the longer word's letters. Case and the choice between `-` and `_` are
 /// no mistakes.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+///
+/// ```
+/// assert_eq!(stepscope::spec::nearest("sharpnes", ["loss", "sharpness"]), Some("sharpness"));
+/// assert_eq!(stepscope::spec::nearest("colour", ["loss", "sharpness"]), None);
+/// ```
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |word: &str| word.to_lowercase().replace('-', "_");
     let word = plain(word);
     let mistakes = |candidate: &str| strsim::damerau_levenshtein(&word, &plain(candidate));

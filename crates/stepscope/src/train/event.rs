@@ -4,7 +4,7 @@
 //! RunStarted                                                (where it goes on from a checkpoint: RunResumed)
 //! for step in 0..steps:
 //!     checkpoint due at step:                               -> Checkpoint   (asked to stop: and no further)
-//!     for probe due at step:            measure            -> Measured ...
+//!     for probe due at step:            measure            -> Measured ..., Spectrum
 //!     averages due at step are evaluated                    -> Measured ...
 //!     gauged learning rate:             decide             -> Decided
 //!     batch     = sampler.next_batch()
@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use stepscope_types::spec::MeasureBudget;
-use stepscope_types::{EventKind, EventRecord, LeftOut, Measurement, Record, Step, StopReason, Timing};
+use stepscope_types::{EventKind, EventRecord, LeftOut, Measurement, Record, SavedSpectrum, Step, StopReason, Timing};
 use thiserror::Error;
 
 use crate::checkpoint::State;
@@ -74,6 +74,8 @@ pub enum Event {
         /// Seconds since the run began.
         timing: Timing,
     },
+    /// A probe measured a spectrum: too large for a record, and kept as a file of its own.
+    Spectrum(Arc<SavedSpectrum>),
     /// A budget did not allow all readings.
     ReadingsLeftOut {
         /// Updates applied.
@@ -164,7 +166,7 @@ impl Event {
                 learning_rate.iter().for_each(|rate| line(RecordRef::Measurement(rate)));
             }
             Self::Measured(measurement) => line(RecordRef::Measurement(measurement)),
-            Self::RunResumed { .. } | Self::Checkpoint(_) => {}
+            Self::RunResumed { .. } | Self::Checkpoint(_) | Self::Spectrum(_) => {}
         }
     }
 }

@@ -24,4 +24,5 @@ pub use plan::{Plan, PlanError};
 pub use range_test::{OverSweeps, RangePoint, RangeSweep, RangeTest, RangeTestError, RangeTestSettings};
 pub use run::{Run, RunError, RunProbe};
 pub use run_loop::{Outcome, ResumeFrom, ScheduledProbe, TrainError, TrainingLoop};
+pub use saved::InstrumentReading;
 pub use schedule::Due;

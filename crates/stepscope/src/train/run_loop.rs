@@ -402,6 +402,9 @@ impl<N: Network> TrainingLoop<'_, N> {
             for measured in measured {
                 sink.receive(&Event::Measured(self.measurement(step, measured, now.clock.now(Some(cost)))))?;
             }
+            if let Some(spectrum) = self.probes[index].probe.take_spectrum() {
+                sink.receive(&Event::Spectrum(Arc::new(spectrum)))?;
+            }
         }
         Ok(all)
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use stepscope_types::spec::Instrument;
-use stepscope_types::{Measurement, Step, Timing};
+use stepscope_types::{Measurement, SavedSpectrum, Step, Timing};
 
 use super::probes::RunProbes;
 use super::run::{Run, RunError};
@@ -12,6 +12,17 @@ use crate::control::{Method, method};
 use crate::data::Batch;
 use crate::measure::{ProbePoint, SharedReadings};
 use crate::models::{Model, ParamLayout};
+
+/// What an instrument read at a point.
+#[derive(Debug, Clone)]
+pub struct InstrumentReading {
+    /// The instrument.
+    pub instrument: Instrument,
+    /// Its quantities.
+    pub measurements: Vec<Measurement>,
+    /// The spectrum that it measured, where it is one that does.
+    pub spectrum: Option<SavedSpectrum>,
+}
 
 impl Run<'_> {
     /// Reads the instruments of the specification once, at the point where the run would go on from: its checkpoint after
@@ -22,7 +33,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// [`RunError::Train`] where a probe cannot measure, or the checkpoint holds no state of the optimizer.
-    pub fn measure(&self) -> Result<Vec<(Instrument, Vec<Measurement>)>, RunError> {
+    pub fn measure(&self) -> Result<Vec<InstrumentReading>, RunError> {
         let layout = ParamLayout::of(&self.network);
         let num_examples = self.dataset.train.num_examples() as u64;
         let mut method: Box<dyn Method<Model, Batch>> = method(self.spec, &self.plan, num_examples, &layout)?;
@@ -57,7 +68,8 @@ impl Run<'_> {
                 measurement.timing = Some(timing);
                 measurement
             });
-            readings.push((instrument, measurements.collect()));
+            let (measurements, spectrum) = (measurements.collect(), probe.take_spectrum());
+            readings.push(InstrumentReading { instrument, measurements, spectrum });
         }
         Ok(readings)
     }

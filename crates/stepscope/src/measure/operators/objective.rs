@@ -7,7 +7,7 @@ use super::batch_loss::BatchLoss;
 use super::error::ProductError;
 use crate::data::{Batch, Split};
 use crate::models::loss::cross_entropy;
-use crate::models::{Dual, Network, ParamLayout, Pass};
+use crate::models::{BatchStatistics, Dual, Network, ParamLayout, Pass};
 
 /// L(θ) = (1/n) Σ_i ℓ_i(θ) over n fixed examples, held on the device in micro-batches of type `B`.
 ///
@@ -171,6 +171,24 @@ impl Objective {
     /// An objective over one batch that already lives on the device.
     pub fn of_batch(batch: Batch) -> Self {
         Self::from_batches([batch], Batch::len)
+    }
+
+    /// The statistics of batch normalisation over the n examples at the network's own weights; empty for networks without.
+    ///
+    /// Cost: one forward pass where the examples are a single micro-batch, else one for each normalised layer.
+    pub fn statistics<N: Network>(&self, network: &N) -> BatchStatistics {
+        let batches: Vec<&Batch> = self.micro_batches().map(|(batch, _)| batch).collect();
+        BatchStatistics::over(batches.len(), |index, pass| {
+            if let Some(batch) = batches.get(index) {
+                network.logits(Dual::constant(batch.images.clone()), pass);
+            }
+        })
+    }
+
+    /// The network with its running statistics replaced by [`Objective::statistics`]: evaluation then is that of the mode
+    /// `frozen-full` (`curvature`, section 4.8).
+    pub fn with_own_statistics<N: Network>(&self, network: N) -> N {
+        self.statistics(&network).assign_to(network)
     }
 
     /// [`Objective::score`] of a network, which cannot fail.
