@@ -117,7 +117,8 @@ impl Plan {
         let clock = if batches.is_constant() { RunClock::steps(num_steps, steps_per_epoch) } else { own_clock(spec) };
         let scheduled = |text: &Option<ScheduleSpec>, base: f64, of: Scheduled, key: &'static str| {
             let schedule = text.as_ref().map(|text| resolve(text, base, of, &clock, key)).transpose()?;
-            Ok(schedule.map(|schedule| StepSchedule::new(schedule, clock, batches.clone())))
+            let own = |schedule| StepSchedule::new(schedule, clock, batches.clone());
+            Ok::<_, PlanError>(schedule.map(own))
         };
         let base = match spec.optimizer.learning_rate {
             Some(LearningRateSpec::Fixed(learning_rate)) => learning_rate.get(),
