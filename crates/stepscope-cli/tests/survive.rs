@@ -140,7 +140,12 @@ fn methods_with_states_of_their_own_survive_too() {
         "learning_rate = 0.01\ndirection = \"adam\"\nweight_decay = 0.01",
     ] {
         let case = Case::new();
-        case.write("spec.toml", SPEC.replace("learning_rate = \"measured\"\nmomentum = 0.5", optimizer));
+        let mut spec = SPEC.replace("learning_rate = \"measured\"\nmomentum = 0.5", optimizer);
+        if !optimizer.contains("ponos") {
+            // The others have no momentum that could follow a schedule.
+            spec = spec.replace("momentum = \"cyclic(to = 0, every = 80st)\"\n", "");
+        }
+        case.write("spec.toml", spec);
         killed_as_often(&case, 2);
     }
 }
@@ -389,7 +394,10 @@ fn a_second_process_on_one_folder_is_refused_and_told_who_is_there() {
 
 #[test]
 fn a_run_that_diverges_keeps_a_checkpoint_from_before_and_counts_as_ended() {
-    let case = case();
+    let case = Case::new();
+    // Larger batches and less momentum would keep the loss within bounds.
+    let (before, after) = SPEC.split_once("[schedule]").unwrap();
+    case.write("spec.toml", format!("{before}{}", &after[after.find("[line_search]").unwrap()..]));
     // With batch normalisation the first step is already one too many, and nothing was saved before it.
     let changes = [
         "optimizer.learning_rate=60",

@@ -28,7 +28,7 @@ fn a_window_is_a_trapezoid_and_the_trapezoid_is_the_window() {
     let average = json(&case, &["translate", "schedule", "trapezoid(cooldown = 4st)", "--steps", "10"]);
     assert_eq!(average["translations"][0]["words"], "window:4");
     let text = case.run(&["translate", "average", "two-point:100", "--rate", "0.05"]).stdout;
-    assert!(text.contains("piecewise(1, 0.5 at 900st)") && text.contains("acts as 0.49"), "{text}");
+    assert!(text.contains("piecewise(1, 0.5 at 900st)") && text.contains("acts as 0.509"), "{text}");
 }
 
 #[test]

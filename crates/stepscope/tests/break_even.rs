@@ -120,6 +120,8 @@ fn the_full_preset_records_every_quantity_that_instruments_measure_with_its_doub
         &quantity::PREDICTED_BREAK_EVEN,
         // Of modules without a Hessian, by SharpnessProbe::of_gauss_newton.
         &quantity::GAUSS_NEWTON_TOP_EIGENVALUE,
+        // Of optimizers that scale each parameter.
+        &quantity::PRECONDITIONED_TOP_EIGENVALUE,
     ];
     for quantity in quantity::ALL.iter().filter(|q| groups.iter().any(|group| q.name.starts_with(group))) {
         assert!(names.contains(quantity.name) || rare.contains(&quantity), "{} is missing", quantity.name);

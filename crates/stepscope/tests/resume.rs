@@ -212,7 +212,7 @@ fn batch_statistics_and_dropout_go_on_from_every_state_in_every_mode() {
 
 #[test]
 fn schedules_of_every_setting_go_on_from_every_state() {
-    for duration in [TrainingDuration::Steps(12), TrainingDuration::Epochs(2.0)] {
+    for duration in [TrainingDuration::Steps(18), TrainingDuration::Epochs(3.0)] {
         let mut spec = spec(LearningRateSpec::Fixed(LearningRate::new(0.2).unwrap()));
         spec.train.duration = duration;
         spec.schedule.learning_rate = Some("one-cycle".parse().unwrap());

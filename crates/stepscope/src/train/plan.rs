@@ -131,7 +131,7 @@ impl Plan {
         let within = |duration| steps(duration, Some(num_steps));
         let average_start = within(spec.average.start).min(num_steps);
         if spec.average.enabled {
-            check_lengths(&spec.average, num_steps, steps_per_epoch, within)?;
+            check_lengths(&spec.average, num_steps, batches.epoch(num_steps), within)?;
         }
         Ok(Self {
             steps_per_epoch,
@@ -215,7 +215,7 @@ fn resolve(
 fn check_lengths(
     average: &AverageSpec,
     num_steps: u64,
-    steps_per_epoch: f64,
+    num_epochs: f64,
     within: impl Fn(TrainingDuration) -> u64,
 ) -> Result<(), PlanError> {
     let fits = |key, asked: u64, advice| {
@@ -230,7 +230,9 @@ fn check_lengths(
         fits("average.window", within(window), "it can hold no more than was trained; a tenth of the run is usual")?;
     }
     if let Some(epochs) = average.lawa_epochs {
-        let asked = (epochs as f64 * steps_per_epoch).ceil() as u64;
+        // An epoch is not the same number of steps throughout where the batch size changes.
+        let share = epochs as f64 / num_epochs;
+        let asked = if share > 1.0 + 1e-9 { (share * num_steps as f64).ceil() as u64 } else { num_steps };
         fits("average.lawa_epochs", asked, "so many epochs are not trained: average fewer, or train longer")?;
     }
     Ok(())
