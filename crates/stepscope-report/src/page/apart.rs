@@ -91,6 +91,7 @@ fn same_batches(a: &Run, b: &Run) -> bool {
         && a.data == b.data
         && a.seeds.data_seed() == b.seeds.data_seed()
         && a.train.batch_size == b.train.batch_size
+        && a.schedule.batch_size == b.schedule.batch_size
         && a.train.sampling == b.train.sampling
 }
 

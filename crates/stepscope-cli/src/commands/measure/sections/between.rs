@@ -77,5 +77,6 @@ fn fed_alike(a: &SavedPoint<'_>, b: &SavedPoint<'_>) -> bool {
         && a.spec.data == b.spec.data
         && a.spec.seeds.data_seed() == b.spec.seeds.data_seed()
         && a.spec.train.batch_size == b.spec.train.batch_size
+        && a.spec.schedule.batch_size == b.spec.schedule.batch_size
         && a.spec.train.sampling == b.spec.train.sampling
 }
