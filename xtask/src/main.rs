@@ -6,6 +6,7 @@
 // A program of checks speaks to its caller on stdout and stderr; only the libraries must not.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod devices;
 mod docs;
 mod licences;
 mod source;
@@ -23,6 +24,7 @@ Usage: cargo xtask <command>
 
   validate [--skip-tests] [--list]   everything CI checks, cheapest first; stops at the first failure
   tidy [--list]                      the conventions that the compiler does not check
+  devices                            compiles the features cuda and wgpu, which CI leaves out: half an hour when cold
   licences                           whether every dependency's licence is one we accept
   docs [--check]                     writes docs/quantities.md from the list of recorded quantities
   help                               this text
@@ -68,6 +70,7 @@ fn run(root: &Path, words: &[&str]) -> Result<Outcome, Fault> {
         ["tidy"] => tidy::run(root),
         ["tidy", "--list"] => Ok(tidy::list()),
         ["licences"] => licences::run(root),
+        ["devices"] => devices::run(root),
         ["docs"] => docs::write(root),
         ["docs", "--check"] => docs::check(root),
         ["help" | "--help" | "-h"] => {

@@ -1,6 +1,7 @@
 //! Every command and flag, once.
 
 mod average;
+mod devices;
 mod export;
 mod lr_test;
 mod measure;
@@ -12,9 +13,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use stepscope::types::spec::MeasureBudget;
+use stepscope::types::spec::{DeviceKind, MeasureBudget};
 
 pub(crate) use average::AverageArguments;
+pub(crate) use devices::{DevicesArguments, device};
 pub(crate) use export::{ExportArguments, LiveArguments, ServerArguments};
 pub(crate) use lr_test::LrTestArguments;
 pub(crate) use measure::{Direction, MeasureArguments, StepRange};
@@ -76,6 +78,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: DataCommand,
     },
+    /// Say which devices this build can compute on, and check what one computes
+    Devices(DevicesArguments),
     /// Print a specification with every key and its default, or its JSON Schema for editors
     Spec(SpecArguments),
 }
@@ -107,6 +111,9 @@ pub(crate) struct TrainArguments {
     /// Change a key of the specification: --set optimizer.learning_rate=0.2
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+    /// What to compute on, instead of train.device: cpu, cuda, wgpu (`stepscope devices` shows what there is)
+    #[arg(long, value_name = "NAME", value_parser = device)]
+    pub(crate) device: Option<DeviceKind>,
     /// Most that measuring may cost, as a share of the training: --budget 5%
     #[arg(long, value_name = "PERCENT")]
     pub(crate) budget: Option<MeasureBudget>,

@@ -31,11 +31,15 @@ quantities! {
     TRAIN_LOSS = "train/loss", "nat", "Training loss",
         "Mean loss over the whole training set.";
     TRAIN_ACCURACY = "train/accuracy", "1", "Training accuracy",
-        "Share of training examples whose largest logit is the label's.";
+        "Share of training examples that are put into their class: by the largest logit, or for a number by the nearest class.";
+    RANDOM_LABEL_ACCURACY = "train/random_label_accuracy", "1", "Accuracy on random labels",
+        "Share of the training examples with a random label that are put into that class: what can only be memorised.";
+    KEPT_LABEL_ACCURACY = "train/kept_label_accuracy", "1", "Accuracy on kept labels",
+        "Share of the training examples with their own label that are put into that class.";
     TEST_LOSS = "test/loss", "nat", "Test loss",
         "Mean loss over the whole test set.";
     TEST_ACCURACY = "test/accuracy", "1", "Test accuracy",
-        "Share of test examples whose largest logit is the label's.";
+        "Share of test examples that are put into their class: by the largest logit, or for a number by the nearest class.";
     LEARNING_RATE = "control/learning_rate", "learning-rate", "Learning rate",
         "The factor on the gradient that the step used.";
     BATCH_SIZE = "control/batch_size", "examples", "Batch size",

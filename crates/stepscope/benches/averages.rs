@@ -11,7 +11,7 @@ use stepscope::backend::Backend;
 use stepscope::control::Direction;
 use stepscope::control::average::{AverageBank, Decay, TwoPoints};
 use stepscope::control::transform::GradientTransform;
-use stepscope::data::Batch;
+use stepscope::data::{Batch, Target};
 use stepscope::measure::objective::mean_loss;
 use stepscope::models::{Model, ParamLayout, ParamTensors, Pass};
 use stepscope::spectral::random::RandomStream;
@@ -83,6 +83,7 @@ fn beside_a_step(name: &str, kind: ModelKind, hidden: Option<Vec<u64>>, shape: [
         images: Tensor::from_data(TensorData::new(images, dims), (&backend.tracked(), backend.dtype())),
         labels: Tensor::from_data(TensorData::new(labels, [BATCH]), &backend.tracked()),
         first_example: 0,
+        target: Target::Class,
     };
     let mut optimizer = GradientTransform::heavy_ball(Momentum::new(0.9).unwrap());
     let (mut bank, mut points) = (bank(), TwoPoints::new(1000));

@@ -11,7 +11,7 @@ use burn::Tensor;
 use burn::module::Module;
 use burn::tensor::TensorData;
 use stepscope::backend::Backend;
-use stepscope::data::Batch;
+use stepscope::data::{Batch, Target};
 use stepscope::measure::{BatchLoss, Curvature, CurvatureOperator, Kinks, Loss, Objective};
 use stepscope::models::{Dual, Model, Network, ParamLayout, Pass};
 use stepscope::spectral::LinearOperator;
@@ -186,6 +186,7 @@ fn random_batch(backend: &Backend, case: &Case, index: usize) -> Batch {
         images: Tensor::from_data(images, (&backend.tracked(), backend.dtype())),
         labels: Tensor::from_data(TensorData::new(labels, [size]), &backend.tracked()),
         first_example: 0,
+        target: Target::Class,
     }
 }
 

@@ -11,7 +11,7 @@ use burn::tensor::TensorData;
 use stepscope::backend::Backend;
 use stepscope::control::Direction;
 use stepscope::control::transform::GradientTransform;
-use stepscope::data::Batch;
+use stepscope::data::{Batch, Target};
 use stepscope::measure::objective::mean_loss;
 use stepscope::measure::{Curvature, CurvatureOperator, Objective};
 use stepscope::models::{Model, ParamLayout, ParamTensors, Pass};
@@ -94,6 +94,7 @@ fn random_batch(backend: &Backend, shape: [usize; 3]) -> Batch {
         images: Tensor::from_data(images, (&backend.tracked(), backend.dtype())),
         labels: Tensor::from_data(TensorData::new(labels, [BATCH]), &backend.tracked()),
         first_example: 0,
+        target: Target::Class,
     }
 }
 

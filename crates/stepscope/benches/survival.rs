@@ -12,7 +12,7 @@ use stepscope::backend::Backend;
 use stepscope::checkpoint::{Retention, State, WeightState};
 use stepscope::control::Direction;
 use stepscope::control::transform::GradientTransform;
-use stepscope::data::Batch;
+use stepscope::data::{Batch, Target};
 use stepscope::measure::objective::mean_loss;
 use stepscope::models::{Model, ParamLayout, ParamTensors, Pass};
 use stepscope::record::{RunFolder, RunSink};
@@ -57,6 +57,7 @@ impl Training {
             ),
             labels: Tensor::from_data(TensorData::new(labels, [BATCH]), &backend.tracked()),
             first_example: 0,
+            target: Target::Class,
         };
         Self { network, batch, optimizer: GradientTransform::heavy_ball(Momentum::new(momentum).unwrap()) }
     }

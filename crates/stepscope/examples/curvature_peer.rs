@@ -14,7 +14,7 @@ use std::time::Instant;
 use burn::Tensor;
 use burn::tensor::TensorData;
 use stepscope::backend::Backend;
-use stepscope::data::Batch;
+use stepscope::data::{Batch, Target};
 use stepscope::measure::{Curvature, CurvatureOperator, Objective};
 use stepscope::models::{Model, ParamLayout};
 use stepscope::spectral::random::RandomStream;
@@ -97,6 +97,7 @@ impl Peer {
                     images: Tensor::from_data(images, (&device, self.backend.dtype())),
                     labels: Tensor::from_data(labels, &device),
                     first_example: 0,
+                    target: Target::Class,
                 })
             })
             .collect();

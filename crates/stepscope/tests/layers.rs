@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::tensor::{Int, TensorData};
 use common::{dot, norm, random_vector, relative_error, weights};
 use stepscope::backend::Backend;
-use stepscope::data::Batch;
+use stepscope::data::{Batch, Target};
 use stepscope::measure::{Curvature, CurvatureOperator, Objective, ProductError, Tangents};
 use stepscope::models::layers::{
     Attention, BatchNorm, Conv2d, Dropout, Embedding, GroupNorm, LayerNorm, Linear, Lstm, activation, pooling, softmax,
@@ -514,7 +514,7 @@ fn what_cannot_take_part_in_a_pass_is_named() {
     assert_eq!(pass.fault(), None, "values need no rule");
 
     let labels = Tensor::from_data([0, 2, 1], &images(1).device());
-    let batch = Batch { images: images(1), labels, first_example: 0 };
+    let batch = Batch { images: images(1), labels, first_example: 0, target: Target::Class };
     let objective = Objective::of_batch(batch.clone());
     let layout = ParamLayout::of(&case);
     let mut out = vec![0.0; layout.num_params()];
@@ -541,7 +541,7 @@ fn what_cannot_take_part_in_a_pass_is_named() {
 fn an_operator_measures_in_the_mode_that_its_network_is_put_in() {
     let case = case(COMPOSITE);
     let labels = Tensor::from_data([0, 2, 1], &images(1).device());
-    let batch = Batch { images: images(1), labels, first_example: 0 };
+    let batch = Batch { images: images(1), labels, first_example: 0, target: Target::Class };
     let objective = Objective::of_batch(batch);
     let layout = ParamLayout::of(&case);
     let v = random_vector(layout.num_params(), 6);

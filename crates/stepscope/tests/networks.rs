@@ -14,7 +14,7 @@ use stepscope::measure::{Objective, Section};
 use stepscope::models::init::WeightInit;
 use stepscope::models::loss::cross_entropy;
 use stepscope::models::networks::{
-    MobileNetV2, RandomFeatures, Recurrent, RecurrentConfig, ResNet, ResNetConfig, SimpleCnn, Style, Vgg,
+    MobileNetV2, RandomFeatures, Recurrent, RecurrentConfig, ResNet, ResNetConfig, SimpleCnn, Style, TwoLayer, Vgg,
     VisionTransformer, VisionTransformerConfig,
 };
 use stepscope::models::{
@@ -28,7 +28,7 @@ use stepscope::types::spec::{
 };
 use stepscope::types::{BatchSize, LearningRate, Record, RunSpec, StopReason, TrainingDuration};
 
-const KINDS: [ModelKind; 14] = [
+const KINDS: [ModelKind; 15] = [
     ModelKind::Linear,
     ModelKind::RandomFeatures,
     ModelKind::Mlp,
@@ -43,6 +43,7 @@ const KINDS: [ModelKind; 14] = [
     ModelKind::MobileNetV2,
     ModelKind::VisionTransformer,
     ModelKind::Lstm,
+    ModelKind::Ntk,
 ];
 
 fn build(spec: &ModelSpec, shape: [usize; 3]) -> Result<Model, ModelError> {
@@ -74,6 +75,7 @@ fn networks_have_their_published_numbers_of_parameters() {
         (of(ModelKind::ResNet18), 11_173_962),
         // The network for ImageNet has 3,504,872 with 990 classes more, of 1280 weights and a bias each.
         (of(ModelKind::MobileNetV2), 3_504_872 - 1281 * 990),
+        (of(ModelKind::Ntk), 1000 * (3072 + 10)),
         (of(ModelKind::Lstm), 20_000 * 128 + 4 * (128 * (128 + 128) + 128) + 1290),
     ];
     for (spec, expected) in counts {
@@ -179,6 +181,7 @@ fn hessian_products_of_dense_networks_are_differences_of_gradients() {
     let features = RandomFeatures::new(12, 9, 3, smooth(Normalisation::None), &mut init());
     assert_eq!(buffers::list(&features).iter().map(|(_, values)| values.len()).sum::<usize>(), 12 * 9 + 9);
     check("random features", &features, [3, 2, 2]);
+    check("ntk", &TwoLayer::new(12, 9, 3, smooth(Normalisation::None), &mut init()), [3, 2, 2]);
 }
 
 #[test]
@@ -403,5 +406,9 @@ fn a_described_network_names_what_makes_it_what_it_is() {
     assert_eq!(described(|_| {}), "mlp 196-128-64-10 relu");
     assert_eq!(described(|spec| spec.kind = ModelKind::Linear), "linear 196-10");
     assert_eq!(described(|spec| spec.kind = ModelKind::ResNet8), "resnet-8 1x14x14-10 relu batch");
+    assert_eq!(
+        described(|spec| (spec.kind, spec.linearised) = (ModelKind::Ntk, true)),
+        "ntk 196-1000-10 relu linearised"
+    );
     assert_eq!(described(|spec| spec.dropout = 0.5), "mlp 196-128-64-10 relu dropout 0.5");
 }

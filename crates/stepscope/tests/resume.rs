@@ -56,7 +56,7 @@ struct Ran {
 }
 
 fn run(spec: &RunSpec, dataset: &Dataset, from: Option<&Checkpoint>) -> Ran {
-    let mut probe = LocalQuadraticProbe::on_training_set(spec, dataset);
+    let mut probe = LocalQuadraticProbe::on_training_set(spec, dataset).unwrap();
     let mut prepared = Run::prepare(spec, dataset).unwrap();
     if let Some(checkpoint) = from {
         prepared = prepared.resumed_from(checkpoint).unwrap();

@@ -357,7 +357,7 @@ fn a_forecast_starts_at_the_measured_loss_and_follows_a_short_stretch() {
     let mut run = spec(0.02);
     run.train.duration = TrainingDuration::Steps(60);
     run.measure.every = TrainingDuration::Steps(10);
-    let mut probe = LocalQuadraticProbe::on_training_set(&run, &dataset);
+    let mut probe = LocalQuadraticProbe::on_training_set(&run, &dataset).unwrap();
     let prepared = Run::prepare(&run, &dataset).unwrap();
     let (manifest, plan) = (prepared.manifest(0), prepared.plan().clone());
     let mut sink = MemorySink::default();

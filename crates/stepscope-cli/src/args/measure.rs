@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use stepscope::types::spec::{Instrument, MeasureMode};
+use stepscope::types::spec::{DeviceKind, Instrument, MeasureMode};
 
-use super::Format;
+use super::{Format, device};
 
 #[derive(Debug, Args)]
 pub(crate) struct MeasureArguments {
@@ -29,6 +29,9 @@ pub(crate) struct MeasureArguments {
     /// Change a key of the run's `[measure]` table for these readings: --set measure.examples=4096
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+    /// What to compute on, if not on what the run was trained: cpu, cuda, wgpu
+    #[arg(long, value_name = "NAME", value_parser = device)]
+    pub(crate) device: Option<DeviceKind>,
     /// Instead: the loss along a line through the weights
     #[arg(long, value_enum, value_name = "DIRECTION", conflicts_with_all = ["between", "plane", "probes"])]
     pub(crate) line: Option<Direction>,

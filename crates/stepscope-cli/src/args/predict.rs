@@ -7,7 +7,7 @@ use stepscope::theory::Average;
 
 /// Predicts the loss of mini-batch SGD before it is run, from a curvature spectrum.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("source").required(true).args(["spectrum", "power_law", "features"]))]
+#[command(group = ArgGroup::new("source").required(true).args(["spectrum", "power_law", "features", "tangent_kernel"]))]
 pub(crate) struct PredictArguments {
     /// Spectrum: CSV, JSON Lines or .npy with eigenvalue, coefficient (squared initial error) and, if not 1, multiplicity
     #[arg(long, value_name = "FILE", help_heading = "What is trained")]
@@ -27,6 +27,9 @@ pub(crate) struct PredictArguments {
     /// Its targets
     #[arg(long, value_name = "Y.npy", requires = "features", help_heading = "What is trained")]
     pub(crate) targets: Option<PathBuf>,
+    /// A specification with data.targets = "number": the tangents of its initial network, as model.linearised trains them
+    #[arg(long, value_name = "SPEC.toml", help_heading = "What is trained")]
+    pub(crate) tangent_kernel: Option<PathBuf>,
     /// How gradient noise follows the error: 1,1 interpolating kernels, 1,-1 Gaussian features [default: 1,1; fitted to features]
     #[arg(long, value_name = "T1,T2", allow_hyphen_values = true, help_heading = "What is trained")]
     pub(crate) tau: Option<String>,
@@ -44,7 +47,7 @@ pub(crate) struct PredictArguments {
     #[arg(long, value_name = "S", value_parser = positive_count, allow_negative_numbers = true, help_heading = "How")]
     pub(crate) batch_size: Option<u64>,
     /// Batches are drawn from N examples without replacement [default: the features' rows, else a stream]
-    #[arg(long, value_name = "N", value_parser = positive_count, conflicts_with_all = ["stream", "features"], help_heading = "How")]
+    #[arg(long, value_name = "N", value_parser = positive_count, conflicts_with_all = ["stream", "features", "tangent_kernel"], help_heading = "How")]
     pub(crate) examples: Option<u64>,
     /// Batches are drawn from an endless stream
     #[arg(long, help_heading = "How")]

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &AverageArguments) -> Result<(), Failure> {
     let snapshots =
         Snapshots::load(&name, &checkpoints, prepared.network(), &spec.average, plan).map_err(Failure::bad_input)?;
     let candidates = candidates(arguments, &snapshots, plan);
-    let backend = Backend::cpu(spec.model.precision);
+    let backend = Backend::open(spec.train.device, spec.model.precision).map_err(Failure::bad_input)?;
     let (plain, dtype) = (backend.plain(), backend.dtype());
     let held_out = HeldOut::new(spec, &dataset, &plain, dtype).map_err(Failure::bad_input)?;
     let num_train = dataset.train.num_examples();

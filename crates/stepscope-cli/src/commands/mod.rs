@@ -2,6 +2,7 @@
 
 mod average;
 mod data;
+mod devices;
 mod export;
 mod lr_test;
 mod measure;
@@ -48,6 +49,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Export(arguments) => export::run(&arguments),
         Command::Data { command: DataCommand::List { format } } => data::list(format),
         Command::Data { command: DataCommand::Fetch(arguments) } => data::fetch(&arguments),
+        Command::Devices(arguments) => devices::run(&arguments),
         Command::Spec(arguments) => spec::run(&arguments),
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &ResumeArguments) -> Result<(), Failure> {
             manifest.data.sha256,
         )));
     }
-    tell_changes(&manifest);
+    tell_changes(&manifest)?;
     let point = resume_point(&folder, spec).map_err(|error| match error {
         stepscope::record::RecordError::Checkpoint(error) => Failure::bad_input(error),
         error => Failure::of_folder(error),
@@ -66,8 +66,9 @@ pub(super) fn run(arguments: &ResumeArguments) -> Result<(), Failure> {
 }
 
 /// Says what may change the last bits of the records from here on.
-fn tell_changes(manifest: &Manifest) {
-    let backend = Backend::cpu(manifest.spec.model.precision);
+fn tell_changes(manifest: &Manifest) -> Result<(), Failure> {
+    let spec = &manifest.spec;
+    let backend = Backend::open(spec.train.device, spec.model.precision).map_err(Failure::bad_input)?;
     let then = &manifest.software;
     let (threads_then, threads_now) = (then.threads.to_string(), backend.threads().to_string());
     let changes = [
@@ -79,4 +80,5 @@ fn tell_changes(manifest: &Manifest) {
     for (what, then, now) in changes.into_iter().filter(|(_, then, now)| then != now) {
         say(&format!("{what} was {then} and is {now}: from here on records may differ in their last digits"));
     }
+    Ok(())
 }

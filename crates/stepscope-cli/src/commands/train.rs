@@ -19,6 +19,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<(), Failure> {
     let text = read_spec(path)?;
     let mut spec =
         stepscope::spec::parse(&text, &path.display().to_string(), &arguments.overrides).map_err(Failure::bad_input)?;
+    spec.train.device = arguments.device.unwrap_or(spec.train.device);
     spec.measure.budget = arguments.budget.or(spec.measure.budget);
     let dataset = load(&spec)?;
     let folder = arguments.out.clone().unwrap_or_else(|| Path::new("runs").join(file_name(&spec.name)));

@@ -27,9 +27,10 @@ pub(super) fn export(folder: &Path, file: &Path, step: Option<u64>) -> Result<()
     let (spec, data) = (&manifest.spec.model, &manifest.data);
     let backend = Backend::cpu(spec.precision);
     let shape = data.shape.map(|length| length as usize);
+    let outputs = manifest.spec.data.num_outputs(data.num_classes as usize);
     // Any weights will do: those of the checkpoint replace them.
     let random = RandomStream::new(0, 0);
-    let network = Model::new(spec, shape, data.num_classes as usize, random, &backend).map_err(Failure::bad_input)?;
+    let network = Model::new(spec, shape, outputs, random, &backend).map_err(Failure::bad_input)?;
     let network = checkpoint.network(network).map_err(Failure::bad_input)?;
     write_whole(file, &export_weights(&network).map_err(Failure::failed)?)?;
     print(&format!("{}: the weights of {} after {step} steps", file.display(), manifest.name))

@@ -49,6 +49,23 @@ pub enum ModelKind {
     VisionTransformer,
     /// Embedding of 128, one LSTM layer of 128, one dense layer; examples are rows of token numbers.
     Lstm,
+    /// Two dense layers of `hidden` (1000) features in the scaling of the neural tangent kernel, without biases: weights
+    /// start normal with variance 1, whatever `init` says.
+    Ntk,
+}
+
+/// What outputs are compared with, and by which loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetKind {
+    /// The class: cross-entropy, in nats.
+    #[default]
+    Class,
+    /// 1 for the class and 0 for the others: half the squared distance.
+    OneHot,
+    /// The class as a number, with mean 0 and variance 1 over the training examples, for one output: half the squared
+    /// difference. Regression, as the theory of kernels has it.
+    Number,
 }
 
 /// What is normalised between a layer and its nonlinearity.
@@ -120,6 +137,47 @@ pub enum Precision {
     F32,
     /// 53 bits of significand; about half as fast.
     F64,
+    /// As `f32`, but dense and convolution layers multiply numbers of 8 bits in the forward and backward passes of the
+    /// training. Weights, updates, losses, normalisation and everything that is measured stay `f32`.
+    Bf16,
+}
+
+impl Precision {
+    /// Its word in a specification.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+/// What a run computes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceKind {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA graphics card, for builds with the feature `cuda`.
+    Cuda,
+    /// A graphics card through Vulkan, Metal or DirectX 12, for builds with the feature `wgpu`.
+    Wgpu,
+}
+
+impl DeviceKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Cpu, Self::Cuda, Self::Wgpu];
+
+    /// Its word in a specification.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Wgpu => "wgpu",
+        }
+    }
 }
 
 /// How mini-batches are drawn.

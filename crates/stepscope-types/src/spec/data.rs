@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{InvalidSpec, require};
+use super::{InvalidSpec, TargetKind, require};
 
 /// The data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +20,13 @@ pub struct DataSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub test_examples: Option<u64>,
+    /// What the network's outputs are compared with, which makes the loss.
+    pub targets: TargetKind,
+    /// Share of the training examples whose label is replaced by one drawn uniformly from all classes.
+    #[schemars(range(min = 0, max = 1))]
+    pub random_labels: f64,
+    /// Seed of these draws: apart from the seeds of the run, so that runs with other weights see the same labels.
+    pub random_labels_seed: u64,
     /// Different words of a text that are told apart, with padding and unknown; for `imdb` only.
     #[schemars(range(min = 3, max = 65535))]
     pub vocabulary: u64,
@@ -50,6 +57,9 @@ impl Default for DataSpec {
             name: "optdigits".to_owned(),
             train_examples: None,
             test_examples: None,
+            targets: TargetKind::Class,
+            random_labels: 0.0,
+            random_labels_seed: 0,
             vocabulary: 20_000,
             sequence_length: 80,
             augment: AugmentSpec::default(),
@@ -58,6 +68,11 @@ impl Default for DataSpec {
 }
 
 impl DataSpec {
+    /// Numbers that a network puts out for these targets, where there are so many classes.
+    pub fn num_outputs(&self, num_classes: usize) -> usize {
+        if self.targets == TargetKind::Number { 1 } else { num_classes }
+    }
+
     pub(super) fn validate(&self) -> Result<(), InvalidSpec> {
         let between = |key, value: u64, least: u64, most: u64| {
             require((least..=most).contains(&value), key, || format!("got {value}, expected {least} to {most}"))
@@ -65,6 +80,9 @@ impl DataSpec {
         for (key, count) in [("data.train_examples", self.train_examples), ("data.test_examples", self.test_examples)] {
             require(count != Some(0), key, || "got 0, expected at least 1".to_owned())?;
         }
+        require((0.0..=1.0).contains(&self.random_labels), "data.random_labels", || {
+            format!("got {}, expected a share from 0 to 1", self.random_labels)
+        })?;
         between("data.vocabulary", self.vocabulary, 3, 65_535)?;
         between("data.sequence_length", self.sequence_length, 1, 65_535)?;
         between("data.augment.pad_crop", self.augment.pad_crop, 0, 64)?;

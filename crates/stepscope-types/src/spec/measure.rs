@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::choices::Precision;
 use super::instruments::{Instrument, MeasureBudget, MeasurePreset};
 use super::measure_mode::MeasureMode;
 use super::{InvalidSpec, ModelSpec, Normalisation, batch_size, require};
@@ -43,6 +44,10 @@ pub struct MeasureSpec {
     pub noise_batches: u64,
     /// Size of those mini-batches, whatever the training batch size is.
     pub noise_batch_size: BatchSize,
+    /// Floating-point numbers of what is measured, `f32` or `f64`, if not those of the weights: `f64` beside a training in
+    /// `f32` takes rounding out of curvature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
 }
 
 impl Default for MeasureSpec {
@@ -60,6 +65,7 @@ impl Default for MeasureSpec {
             tolerance: 0.01,
             noise_batches: 64,
             noise_batch_size: batch_size(32),
+            precision: None,
         }
     }
 }
@@ -71,8 +77,12 @@ impl MeasureSpec {
         Instrument::ALL.into_iter().filter(|instrument| self.enabled && chosen.contains(instrument)).collect()
     }
 
-    /// Whether everything that measures exists in the mode that it is measured in.
+    /// Whether everything that measures exists in the mode that it is measured in, and its numbers are fine enough.
     pub(super) fn validate_mode(&self, model: &ModelSpec) -> Result<(), InvalidSpec> {
+        require(self.precision != Some(Precision::Bf16), "measure.precision", || {
+            "got \"bf16\", expected \"f32\" or \"f64\": in 8 bits the differences and products that probes live on would drown"
+                .to_owned()
+        })?;
         let chosen = self.chosen_instruments();
         let (allowed, refused): (Vec<Instrument>, Vec<Instrument>) =
             chosen.into_iter().partition(|&instrument| self.mode.allows(instrument));
@@ -87,6 +97,12 @@ impl MeasureSpec {
                 names(&allowed)
             )
         })
+    }
+
+    /// The numbers that are measured with, where the network is of that precision.
+    pub fn chosen_precision(&self, model: Precision) -> Precision {
+        let of_weights = if model == Precision::Bf16 { Precision::F32 } else { model };
+        self.precision.unwrap_or(of_weights)
     }
 
     /// What the readings may cost, where there is a limit.

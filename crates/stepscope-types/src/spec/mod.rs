@@ -30,8 +30,8 @@ use thiserror::Error;
 pub use average::{AverageSpec, EmaWarmUp, ShadowKind};
 pub use checkpoint::CheckpointSpec;
 pub use choices::{
-    Activation, Initializer, LearningRateSpec, ModelKind, Normalisation, OptimizerMethod, Precision, ResidualForm,
-    Sampling,
+    Activation, DeviceKind, Initializer, LearningRateSpec, ModelKind, Normalisation, OptimizerMethod, Precision,
+    ResidualForm, Sampling, TargetKind,
 };
 pub use data::{AugmentSpec, DataSpec};
 pub use direction::{AdamSpec, DirectionRule, ParamGroupSpec, WeightDecayForm};
@@ -120,6 +120,8 @@ pub struct TrainSpec {
     pub micro_batch_size: Option<BatchSize>,
     /// How batches are drawn.
     pub sampling: Sampling,
+    /// What the run computes on.
+    pub device: DeviceKind,
 }
 
 /// Which way steps go, and how far: θ ← θ − η·direction with η as the method says.
@@ -224,6 +226,7 @@ impl Default for TrainSpec {
             batch_size: batch_size(32),
             micro_batch_size: None,
             sampling: Sampling::WithoutReplacement,
+            device: DeviceKind::Cpu,
         }
     }
 }
@@ -361,6 +364,12 @@ mod tests {
         case("model.normalisation", |s| {
             (s.model.kind, s.model.normalisation) = (ModelKind::Lstm, Some(Normalisation::Batch));
         });
+        case("model.linearised", |s| (s.model.linearised, s.model.normalisation) = (true, Some(Normalisation::Batch)));
+        case("model.linearised", |s| (s.model.linearised, s.model.dropout) = (true, 0.1));
+        case("model.hidden", |s| (s.model.kind, s.model.hidden) = (ModelKind::Ntk, Some(vec![8, 8])));
+        case("model.normalisation", |s| {
+            (s.model.kind, s.model.normalisation) = (ModelKind::Ntk, Some(Normalisation::Layer));
+        });
         case("train.duration", |s| s.train.duration = TrainingDuration::Fraction(0.5));
         case("schedule.learning_rate", |s| {
             s.optimizer.learning_rate = Some(LearningRateSpec::Measured);
@@ -443,6 +452,7 @@ mod tests {
         case("measure.mode", |s| {
             (s.model.kind, s.measure.mode) = (ModelKind::SimpleCnnBn, MeasureMode::TrainBatch);
         });
+        case("measure.precision", |s| s.measure.precision = Some(Precision::Bf16));
         case("checkpoint.keep", |s| s.checkpoint.keep = 1);
         case("average.power_widths", |s| s.average.power_widths = vec![0.05, 0.5]);
         case("average.more_ema_half_lives", |s| s.average.more_ema_half_lives = vec![TrainingDuration::Steps(9); 8]);
@@ -453,6 +463,8 @@ mod tests {
             (s.average.shadow, s.average.power_widths) = (ShadowKind::Bf16, vec![0.1]);
         });
         case("data.train_examples", |s| s.data.train_examples = Some(0));
+        case("data.random_labels", |s| s.data.random_labels = 1.5);
+        case("data.random_labels", |s| s.data.random_labels = f64::NAN);
         case("data.vocabulary", |s| s.data.vocabulary = 2);
         case("data.sequence_length", |s| s.data.sequence_length = 0);
         case("data.augment.pad_crop", |s| s.data.augment.pad_crop = 1000);

@@ -11,7 +11,7 @@ use super::{Activation, Initializer, InvalidSpec, ModelKind, Normalisation, Prec
 pub struct ModelSpec {
     /// The architecture.
     pub kind: ModelKind,
-    /// Widths of the hidden layers: of `mlp`, where the default is `[128, 64]`, and of `random-features`, which has one.
+    /// Widths of the hidden layers: of `mlp`, where the default is `[128, 64]`, and of `random-features` and `ntk`, which have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(inner(range(min = 1, max = 1048576)))]
     pub hidden: Option<Vec<u64>>,
@@ -32,6 +32,9 @@ pub struct ModelSpec {
     /// A safetensors file that the initial weights come from, with PyTorch's names and layouts; without one they are drawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights: Option<String>,
+    /// Train the network's tangent in its place, which is linear in the weights: outputs f₀ + J (θ − θ₀), with value and
+    /// Jacobian taken at the initial weights.
+    pub linearised: bool,
     /// The law of the initial weights.
     pub init: Initializer,
     /// Factor on the initial weights. Below 1 lowers the initial sharpness.
@@ -52,6 +55,7 @@ impl Default for ModelSpec {
             dropout: 0.0,
             vocabulary: 20_000,
             weights: None,
+            linearised: false,
             init: Initializer::GlorotUniform,
             init_scale: 1.0,
             precision: Precision::F32,
@@ -65,6 +69,7 @@ impl ModelSpec {
         let default = match self.kind {
             ModelKind::Mlp => vec![128, 64],
             ModelKind::RandomFeatures => vec![1024],
+            ModelKind::Ntk => vec![1000],
             _ => Vec::new(),
         };
         self.hidden.clone().unwrap_or(default)
@@ -81,7 +86,7 @@ impl ModelSpec {
 
     /// Checks what a single key cannot.
     pub(super) fn validate(&self) -> Result<(), InvalidSpec> {
-        use ModelKind::{Linear, Lstm, Mlp, RandomFeatures, VisionTransformer};
+        use ModelKind::{Linear, Lstm, Mlp, Ntk, RandomFeatures, VisionTransformer};
         require(self.init_scale.is_finite() && self.init_scale > 0.0, "model.init_scale", || {
             format!("got {}, expected a finite number above 0", self.init_scale)
         })?;
@@ -92,22 +97,28 @@ impl ModelSpec {
             format!("got {}, expected between 1 and 16777216", self.vocabulary)
         })?;
         if let Some(hidden) = &self.hidden {
-            require(matches!(self.kind, Mlp | RandomFeatures), "model.hidden", || {
-                "widths apply to kind = \"mlp\" and \"random-features\" only: remove the key, or change model.kind"
+            require(matches!(self.kind, Mlp | RandomFeatures | Ntk), "model.hidden", || {
+                "widths apply to kind = \"mlp\", \"random-features\" and \"ntk\" only: remove the key, or change model.kind"
                     .to_owned()
             })?;
             require(self.kind == Mlp || hidden.len() == 1, "model.hidden", || {
-                format!("got {hidden:?}, expected one width: random features are one layer")
+                format!("got {hidden:?}, expected one width: this kind has one hidden layer")
             })?;
             require(hidden.iter().all(|&width| (1..=1 << 20).contains(&width)), "model.hidden", || {
                 format!("got {hidden:?}, expected widths between 1 and 1048576")
             })?;
         }
-        let has_no_place = matches!(self.kind, Linear | RandomFeatures | VisionTransformer | Lstm);
+        let has_no_place = matches!(self.kind, Linear | RandomFeatures | VisionTransformer | Lstm | Ntk);
         let asked =
             matches!(self.normalisation, Some(Normalisation::Batch | Normalisation::Group | Normalisation::Layer));
         require(!(has_no_place && asked), "model.normalisation", || {
             "this kind of network has no place for it: remove the key, or change model.kind".to_owned()
+        })?;
+        let is_fixed = self.normalisation() != Normalisation::Batch && self.dropout == 0.0;
+        require(!self.linearised || is_fixed, "model.linearised", || {
+            "a tangent is that of one fixed function: set model.normalisation to \"none\", \"group\" or \"layer\" and \
+             model.dropout to 0"
+                .to_owned()
         })
     }
 }

@@ -1,11 +1,13 @@
 //! Devices and number types: the only folder that names a Burn backend.
 
 mod convolution;
+mod device;
 
 use burn::tensor::{DType, Device};
-use stepscope_types::spec::Precision;
+use stepscope_types::spec::{DeviceKind, Precision};
 
 pub(crate) use convolution::conv2d;
+pub use device::{DeviceError, DeviceReport, survey};
 
 /// Where tensors live and in which floating-point numbers.
 ///
@@ -13,6 +15,7 @@ pub(crate) use convolution::conv2d;
 /// backward pass needs. Mixing tensors of the two in one expression is a programming error that Burn reports.
 #[derive(Debug, Clone)]
 pub struct Backend {
+    kind: DeviceKind,
     device: Device,
     precision: Precision,
 }
@@ -25,7 +28,18 @@ impl Backend {
     /// assert_eq!(Backend::cpu(Precision::F64).description(), "cpu (flex), f64");
     /// ```
     pub fn cpu(precision: Precision) -> Self {
-        Self { device: Device::flex(), precision }
+        Self { kind: DeviceKind::Cpu, device: Device::flex(), precision }
+    }
+
+    /// The device of that kind, after it has shown that it computes in that precision.
+    ///
+    /// # Errors
+    /// [`DeviceError`] for a device that the build has no code for, one without a driver, one that does not compute, and a
+    /// precision that it does not have.
+    pub fn open(kind: DeviceKind, precision: Precision) -> Result<Self, DeviceError> {
+        let device = device::open(kind)?;
+        device::check_precision(kind, &device, precision)?;
+        Ok(Self { kind, device, precision })
     }
 
     /// The device for values without derivatives.
@@ -41,18 +55,28 @@ impl Backend {
     /// The floating-point type of weights and activations.
     pub fn dtype(&self) -> DType {
         match self.precision {
-            Precision::F32 => DType::F32,
+            Precision::F32 | Precision::Bf16 => DType::F32,
             Precision::F64 => DType::F64,
         }
     }
 
+    /// The narrower type in which training multiplies, where it does: see [`Pass::with_products_in`](crate::models::Pass::with_products_in).
+    pub fn product_dtype(&self) -> Option<DType> {
+        (self.precision == Precision::Bf16).then_some(DType::BF16)
+    }
+
+    /// The same device in another precision.
+    ///
+    /// # Errors
+    /// [`DeviceError::NoSuchPrecision`] where the device has no arithmetic in it.
+    pub fn in_precision(&self, precision: Precision) -> Result<Self, DeviceError> {
+        device::check_precision(self.kind, &self.device, precision)?;
+        Ok(Self { precision, ..self.clone() })
+    }
+
     /// Device and precision in words, for the manifest.
     pub fn description(&self) -> String {
-        let precision = match self.precision {
-            Precision::F32 => "f32",
-            Precision::F64 => "f64",
-        };
-        format!("cpu (flex), {precision}")
+        format!("{} ({}), {}", self.kind.word(), device::name(self.kind, &self.device), self.precision.word())
     }
 
     /// Threads the backend may use: as many as `RAYON_NUM_THREADS` says, or as there are cores.

@@ -2,11 +2,11 @@
 
 use burn::Tensor;
 use burn::module::Module;
+use burn::tensor::DType;
 use stepscope_spectral::random::RandomStream;
 
 use crate::data::Batch;
 use crate::measure::objective::scalar;
-use crate::models::loss::cross_entropy;
 use crate::models::{BatchStatistics, Dual, Network, ParamTensors, Pass};
 
 /// The loss of a mini-batch, with or without its gradient: all that an optimizer which looks along its step needs to know
@@ -76,9 +76,18 @@ impl<M: Module, B, F: FnMut(&M, &B, u64) -> Tensor<1>> LossOracle<M, B> for F {
 pub struct NetworkOracle {
     statistics: Vec<BatchStatistics>,
     micro_batch_size: Option<usize>,
+    products: Option<DType>,
 }
 
 impl NetworkOracle {
+    /// The same with the operands of dense and convolution layers rounded to that type where a gradient is taken. Losses alone are
+    /// not rounded: searches live on their differences.
+    #[must_use]
+    pub fn with_products_in(mut self, narrow: Option<DType>) -> Self {
+        self.products = narrow;
+        self
+    }
+
     /// The same with batches in parts of at most that many examples, at least 1.
     #[must_use]
     pub fn in_micro_batches(mut self, size: Option<u64>) -> Self {
@@ -114,8 +123,8 @@ impl<N: Network> LossOracle<N, Batch> for NetworkOracle {
         let plain = network.valid();
         let parts = self.parts(batch, seed).into_iter().map(|(part, share, seed)| {
             let (images, labels) = (part.images.inner(), part.labels.inner());
-            let logits = plain.logits(Dual::constant(images), &Pass::training(seed));
-            share * mean(cross_entropy(logits, labels).value)
+            let outputs = plain.logits(Dual::constant(images), &Pass::training(seed));
+            share * mean(part.target.losses(outputs, labels).value)
         });
         parts.sum()
     }
@@ -124,8 +133,9 @@ impl<N: Network> LossOracle<N, Batch> for NetworkOracle {
         self.statistics.clear();
         let (mut loss, mut gradient) = (0.0, ParamTensors::default());
         for (part, share, seed) in self.parts(batch, seed) {
-            let pass = Pass::training(seed);
-            let losses = cross_entropy(network.logits(Dual::constant(part.images), &pass), part.labels).value;
+            let pass = Pass::training(seed).with_products_in(self.products);
+            let outputs = network.logits(Dual::constant(part.images), &pass);
+            let losses = part.target.losses(outputs, part.labels).value;
             loss += share * mean(losses.clone());
             self.statistics.push(pass.statistics());
             let own = ParamTensors::gradient(network, &mut losses.mean().backward());

@@ -4,6 +4,7 @@ use burn::Tensor;
 use burn::tensor::{DType, Device, Int, TensorData};
 
 use super::split::Split;
+use super::target::Target;
 
 /// Images with their labels, on a device.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub struct Batch {
     /// Place of the first example within what the batch is a part of: dropout masks go by places, so that
     /// micro-batches get the masks that the whole would have. 0 for a batch of its own.
     pub first_example: u64,
+    /// What outputs are compared with.
+    pub target: Target,
 }
 
 impl Batch {
@@ -22,7 +25,7 @@ impl Batch {
     pub fn gather(split: &Split, shape: [usize; 3], indices: &[u32], device: &Device, dtype: DType) -> Self {
         let (mut images, mut labels) = (Vec::new(), Vec::new());
         split.gather(indices, &mut images, &mut labels);
-        Self::of_numbers(images, &labels, shape, device, dtype)
+        Self::of_numbers(images, &labels, shape, split.target(), device, dtype)
     }
 
     /// The batch of these images, one after the other, and their labels.
@@ -30,6 +33,7 @@ impl Batch {
         images: Vec<f32>,
         labels: &[u8],
         [channels, rows, columns]: [usize; 3],
+        target: Target,
         device: &Device,
         dtype: DType,
     ) -> Self {
@@ -40,6 +44,7 @@ impl Batch {
             images: Tensor::from_data(images, (device, dtype)),
             labels: Tensor::from_data(TensorData::new(labels, [count]), device),
             first_example: 0,
+            target,
         }
     }
 
@@ -50,6 +55,7 @@ impl Batch {
             first_example: self.first_example + range.start as u64,
             images: self.images.clone().slice([range.clone()]),
             labels: self.labels.clone().slice([range]),
+            target: self.target,
         }
     }
 

@@ -4,6 +4,7 @@
 //! those of the CIFAR-100 and IMDB archives are the ones that public loaders of the data check for.
 
 use super::cache::Cache;
+use super::cifar::Layout;
 
 /// A data set that `stepscope data fetch` knows.
 #[derive(Debug, Clone, Copy)]
@@ -27,14 +28,15 @@ pub struct Published {
 
 impl Published {
     /// Whether the cache has every file of the data set: only whole files get their names. An archive or its unpacked folder
-    /// and a packed or an unpacked file are the same here.
+    /// and a packed or an unpacked file are the same here, and so are files in the folder that their archive unpacks to.
     pub fn is_in(&self, cache: &Cache) -> bool {
         let folder = cache.folder(self.name);
         let there = |name: &str| folder.join(name).exists() || folder.join(name.trim_end_matches(".gz")).exists();
         self.downloads.iter().all(|download| match download.content {
             Content::Gzip { .. } => there(download.file),
             Content::Whole => super::imdb::is_here(&folder),
-            Content::Members(members) => members.iter().all(|member| there(member.name)),
+            Content::Members(members) => Layout::find(&folder)
+                .is_some_and(|(_, folder)| members.iter().all(|member| folder.join(member.name).exists())),
         })
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::DataError;
 use super::raw::{RawData, RawSplit, RawValues, check_labels, sha256};
@@ -24,6 +24,8 @@ pub(super) struct Layout {
     /// Label bytes before the pixels; the last one is the class.
     label_bytes: usize,
     num_classes: usize,
+    /// The folder in the official archive.
+    archive_folder: &'static str,
 }
 
 const CIFAR10: Layout = Layout {
@@ -31,15 +33,24 @@ const CIFAR10: Layout = Layout {
     test_files: &["test_batch.bin"],
     label_bytes: 1,
     num_classes: 10,
+    archive_folder: "cifar-10-batches-bin",
 };
 
-const CIFAR100: Layout =
-    Layout { train_files: &["train.bin"], test_files: &["test.bin"], label_bytes: 2, num_classes: 100 };
+const CIFAR100: Layout = Layout {
+    train_files: &["train.bin"],
+    test_files: &["test.bin"],
+    label_bytes: 2,
+    num_classes: 100,
+    archive_folder: "cifar-100-binary",
+};
 
 impl Layout {
-    /// The data set whose first training file is in the folder.
-    pub(super) fn of_folder(folder: &Path) -> Option<Self> {
-        [CIFAR10, CIFAR100].into_iter().find(|layout| layout.train_files.iter().any(|file| folder.join(file).exists()))
+    /// The data set of which a training file is in the folder, or in the one that its archive unpacks to; with that folder.
+    pub(super) fn find(folder: &Path) -> Option<(Self, PathBuf)> {
+        let has_files = |layout: &Self, folder: &Path| layout.train_files.iter().any(|file| folder.join(file).exists());
+        let candidates =
+            |layout: Self| [folder.to_owned(), folder.join(layout.archive_folder)].map(|folder| (layout, folder));
+        [CIFAR10, CIFAR100].into_iter().flat_map(candidates).find(|(layout, folder)| has_files(layout, folder))
     }
 
     /// Reads all files of the folder. The checksum is that of the training files, then the test file, in order.
@@ -107,6 +118,11 @@ mod tests {
         folder
     }
 
+    fn read(folder: &Path) -> Result<RawData, DataError> {
+        let (layout, folder) = Layout::find(folder).unwrap();
+        layout.read(&folder)
+    }
+
     fn pixels(split: &RawSplit) -> &[u8] {
         match &split.values {
             RawValues::Pixels(pixels) => pixels,
@@ -117,7 +133,7 @@ mod tests {
     #[test]
     fn the_five_batches_follow_each_other() {
         let folder = cifar10();
-        let raw = Layout::of_folder(folder.path()).unwrap().read(folder.path()).unwrap();
+        let raw = read(folder.path()).unwrap();
         assert_eq!((raw.shape, raw.num_classes), ([3, 32, 32], 10));
         assert_eq!(
             (raw.train.labels.as_slice(), raw.test.labels.as_slice()),
@@ -132,14 +148,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("train.bin"), [record(&[3, 99], 1), record(&[0, 42], 2)].concat()).unwrap();
         fs::write(folder.path().join("test.bin"), record(&[19, 0], 3)).unwrap();
-        let raw = Layout::of_folder(folder.path()).unwrap().read(folder.path()).unwrap();
+        let raw = read(folder.path()).unwrap();
         assert_eq!((raw.num_classes, raw.train.labels), (100, vec![99, 42]));
     }
 
     #[test]
     fn wrong_lengths_missing_files_and_wrong_labels_are_refused_by_name() {
-        let message =
-            |folder: &TempDir| Layout::of_folder(folder.path()).unwrap().read(folder.path()).unwrap_err().to_string();
+        let message = |folder: &TempDir| read(folder.path()).unwrap_err().to_string();
         let cut = cifar10();
         fs::write(cut.path().join("data_batch_3.bin"), vec![0; 5000]).unwrap();
         let text = message(&cut);

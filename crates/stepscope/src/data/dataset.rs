@@ -10,9 +10,11 @@ use super::cache::Cache;
 use super::cifar::Layout;
 use super::error::DataError;
 use super::imdb::{self, Tokenizer};
+use super::label_noise::randomise;
 use super::normalise::Normalisation;
 use super::raw::{RawData, RawSplit, RawValues};
 use super::split::Split;
+use super::target::Target;
 use super::{catalogue, embedded, idx_folder};
 use crate::spec::nearest;
 
@@ -35,12 +37,16 @@ pub struct Dataset {
     pub shape: [usize; 3],
     /// Number of classes: labels are 0 to this, excluded.
     pub num_classes: usize,
+    /// Numbers that a network puts out for the targets: one a class, or a single one.
+    pub num_outputs: usize,
     /// The map that was applied to the pixels of each channel; empty for texts.
     pub normalisation: Vec<Normalisation>,
     /// The examples to train on.
     pub train: Split,
     /// The examples to judge by.
     pub test: Split,
+    /// Places of the training examples whose label was drawn at random, ascending.
+    pub random_labels: Vec<u32>,
     /// SHA-256, in hexadecimal, of the whole unpacked files one after the other. IDX: training images, training labels, test images,
     /// test labels; CIFAR: the training files, the test file; IMDB: names and texts. It is the same whether files are packed or
     /// not and however many of their examples are used.
@@ -150,8 +156,8 @@ fn read_folder(spec: &DataSpec, cache: &Cache) -> Result<RawData, DataError> {
             nearest: nearest(name, names()),
         });
     }
-    if let Some(layout) = Layout::of_folder(folder) {
-        return layout.read(folder);
+    if let Some((layout, folder)) = Layout::find(folder) {
+        return layout.read(&folder);
     }
     if imdb::is_here(folder) {
         let vocabulary = u16::try_from(spec.vocabulary).unwrap_or(u16::MAX);
@@ -162,21 +168,31 @@ fn read_folder(spec: &DataSpec, cache: &Cache) -> Result<RawData, DataError> {
 
 /// Cuts the splits to the examples asked for and normalises them.
 fn prepare(spec: &DataSpec, raw: RawData) -> Result<Dataset, DataError> {
-    let train = cut(spec, "training", "data.train_examples", spec.train_examples, raw.train)?;
+    let mut train = cut(spec, "training", "data.train_examples", spec.train_examples, raw.train)?;
     let test = cut(spec, "test", "data.test_examples", spec.test_examples, raw.test)?;
     let normalisation = match &train.values {
         RawValues::Pixels(pixels) => normalise(spec, pixels, raw.shape)?,
         RawValues::Tokens(_) => Vec::new(),
     };
+    let random_labels = randomise(&mut train.labels, raw.num_classes, spec.random_labels, spec.random_labels_seed);
+    let target = Target::of(spec.targets, &train.labels).ok_or_else(|| DataError::OneTarget {
+        name: spec.name.clone(),
+        label: train.labels.first().copied().unwrap_or(0),
+    })?;
     let tables: Vec<[f32; 256]> = normalisation.iter().map(Normalisation::table).collect();
-    let split = |raw: RawSplit| match raw.values {
-        RawValues::Pixels(pixels) => Split::of_pixels(pixels, tables.clone(), raw.labels),
-        RawValues::Tokens(tokens) => Split::of_tokens(tokens, raw.labels),
+    let split = |raw: RawSplit| {
+        let split = match raw.values {
+            RawValues::Pixels(pixels) => Split::of_pixels(pixels, tables.clone(), raw.labels),
+            RawValues::Tokens(tokens) => Split::of_tokens(tokens, raw.labels),
+        };
+        split.with_target(target)
     };
     Ok(Dataset {
         name: spec.name.clone(),
         shape: raw.shape,
         num_classes: raw.num_classes,
+        num_outputs: spec.num_outputs(raw.num_classes),
+        random_labels,
         train: split(train),
         test: split(test),
         normalisation,
@@ -231,6 +247,7 @@ mod tests {
     use super::super::idx_folder::{FILES, count_classes};
     use super::*;
     use std::fs;
+    use stepscope_types::spec::TargetKind;
     use tempfile::TempDir;
 
     fn idx(dimensions: &[u32], payload: &[u8]) -> Vec<u8> {
@@ -348,6 +365,29 @@ mod tests {
             let message = Dataset::load(&too_many).unwrap_err().to_string();
             assert!(message.starts_with(key), "{message}");
         }
+    }
+
+    #[test]
+    fn random_labels_and_targets_are_those_of_the_examples_in_use_and_the_test_labels_stay() {
+        let spec = DataSpec { train_examples: Some(400), random_labels: 0.5, ..named("optdigits") };
+        let (clean, noisy) = (Dataset::load(&named("optdigits")).unwrap(), Dataset::load(&spec).unwrap());
+        assert_eq!((noisy.random_labels.len(), clean.random_labels.len()), (200, 0));
+        assert_eq!(noisy.test.labels(), clean.test.labels());
+        let differ = (0..400).filter(|&place| noisy.train.labels()[place] != clean.train.labels()[place]);
+        assert!(differ.map(|place| place as u32).all(|place| noisy.random_labels.contains(&place)));
+        let number = Dataset::load(&DataSpec { targets: TargetKind::Number, ..spec }).unwrap();
+        assert_eq!((number.num_outputs, noisy.num_outputs), (1, 10));
+        assert_eq!(Some(number.train.target()), Target::of(TargetKind::Number, number.train.labels()));
+        assert_eq!(number.test.target(), number.train.target());
+    }
+
+    #[test]
+    fn a_number_of_one_class_is_refused() {
+        let folder = folder((&[0, 4, 4, 0], &[1, 0]), (&[2, 6], &[1]));
+        let name = folder.path().to_str().unwrap();
+        let spec = DataSpec { train_examples: Some(1), targets: TargetKind::Number, ..named(name) };
+        let message = Dataset::load(&spec).unwrap_err().to_string();
+        assert!(message.contains("data.targets") && message.contains("class 1"), "{message}");
     }
 
     #[test]

@@ -135,6 +135,16 @@ pub enum DataError {
         /// The data set.
         name: String,
     },
+    /// Every training example in use is of one class, which has no variance.
+    #[error(
+        "data.targets = \"number\": every training example of {name} that is used is of class {label}, expected at least two classes: use more with data.train_examples"
+    )]
+    OneTarget {
+        /// The data set.
+        name: String,
+        /// The class.
+        label: u8,
+    },
     /// Every training pixel of a channel has the same value.
     #[error(
         "{name}: every pixel of channel {channel} of the training images used is {value}, expected images that differ: there is nothing to learn from"

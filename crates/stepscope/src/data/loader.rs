@@ -87,7 +87,8 @@ impl Loader {
     /// The next batch, on that device.
     pub fn next_batch(&mut self, device: &Device, dtype: DType) -> Batch {
         let numbers = self.numbers();
-        Batch::of_numbers(numbers.images, &numbers.labels, self.shape, device, dtype)
+        let target = self.recipe.split.target();
+        Batch::of_numbers(numbers.images, &numbers.labels, self.shape, target, device, dtype)
     }
 
     /// The batch that was delivered at `position`, again, on that device. What comes next stays.
@@ -96,7 +97,8 @@ impl Loader {
         self.sampler.set_position(position);
         let numbers = self.recipe.make(self.sampler.next_batch(), position);
         self.sampler.set_position(ahead);
-        Batch::of_numbers(numbers.images, &numbers.labels, self.shape, device, dtype)
+        let target = self.recipe.split.target();
+        Batch::of_numbers(numbers.images, &numbers.labels, self.shape, target, device, dtype)
     }
 
     /// Time for which the training loop stood still because no batch was ready.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::target::Target;
+
 /// Examples with their labels. Cloning shares the memory.
 ///
 /// Pixels are kept as the bytes of the files and normalised when they are read, which takes a quarter of the memory of
@@ -11,6 +13,7 @@ pub struct Split {
     examples: Arc<Examples>,
     labels: Arc<[u8]>,
     example_length: usize,
+    target: Target,
 }
 
 /// What an example consists of.
@@ -26,13 +29,27 @@ impl Split {
     /// Images: `bytes` holds example after example, each channel after channel. One table a channel says what a byte becomes.
     pub(super) fn of_pixels(bytes: Vec<u8>, tables: Vec<[f32; 256]>, labels: Vec<u8>) -> Self {
         let example_length = bytes.len() / labels.len().max(1);
-        Self { examples: Arc::new(Examples::Pixels { bytes, tables }), labels: labels.into(), example_length }
+        Self::new(Examples::Pixels { bytes, tables }, labels, example_length)
     }
 
     /// Texts: `tokens` holds example after example, all of one length.
     pub(super) fn of_tokens(tokens: Vec<u16>, labels: Vec<u8>) -> Self {
         let example_length = tokens.len() / labels.len().max(1);
-        Self { examples: Arc::new(Examples::Tokens(tokens)), labels: labels.into(), example_length }
+        Self::new(Examples::Tokens(tokens), labels, example_length)
+    }
+
+    fn new(examples: Examples, labels: Vec<u8>, example_length: usize) -> Self {
+        Self { examples: Arc::new(examples), labels: labels.into(), example_length, target: Target::Class }
+    }
+
+    /// The same examples, compared with `target`.
+    pub(super) fn with_target(self, target: Target) -> Self {
+        Self { target, ..self }
+    }
+
+    /// What outputs are compared with.
+    pub fn target(&self) -> Target {
+        self.target
     }
 
     /// Number of examples, at least 1.

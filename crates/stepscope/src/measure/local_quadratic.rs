@@ -11,7 +11,7 @@ use super::gradient_noise::NoiseProbe;
 use super::objective::Objective;
 use super::operators::{BatchLoss, Curvature, CurvatureOperator};
 use super::probe::{Measured, Probe, ProbeError, ProbePoint};
-use crate::backend::Backend;
+use crate::backend::{Backend, DeviceError};
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::{Batch, Dataset};
 
@@ -58,13 +58,16 @@ impl<'a, B> LocalQuadraticProbe<'a, B> {
 
 impl<'a> LocalQuadraticProbe<'a> {
     /// A probe of the loss over the whole training set, for a run of `spec`.
-    pub fn on_training_set(spec: &RunSpec, dataset: &'a Dataset) -> Self {
-        let backend = Backend::cpu(spec.model.precision);
+    ///
+    /// # Errors
+    /// [`DeviceError`] where the device of the run cannot be used.
+    pub fn on_training_set(spec: &RunSpec, dataset: &'a Dataset) -> Result<Self, DeviceError> {
+        let backend = Backend::open(spec.train.device, spec.measure.chosen_precision(spec.model.precision))?;
         let (tracked, dtype) = (backend.tracked(), backend.dtype());
         let objective = Objective::whole(&dataset.train, dataset.shape, &tracked, dtype);
         let random = RandomStream::named(spec.seeds.probe_seed(), "local quadratic");
         let batches = BatchSource::new(dataset, spec.measure.noise_batch_size.get(), tracked, dtype, random);
-        Self::new(objective, NoiseProbe::new(batches, spec.measure.noise_batches as usize))
+        Ok(Self::new(objective, NoiseProbe::new(batches, spec.measure.noise_batches as usize)))
     }
 }
 

@@ -13,17 +13,26 @@ use crate::data::Batch;
 /// Training and test loss and, of losses that are cross-entropies, accuracy. Cost: one forward pass over both splits.
 ///
 /// The training set is the whole population of the training loss, so its values are exact; the test set is a
-/// sample, so its values carry standard errors.
+/// sample, so its values carry standard errors. Where some training labels are random, the accuracy is also read on these and
+/// on the others apart: the first rises above 1 / classes by memorising alone.
 #[derive(Debug)]
 pub struct LossProbe<B = Batch> {
     train: Objective<B>,
     test: Objective<B>,
+    /// Ascending.
+    random_labels: Vec<u32>,
 }
 
 impl<B> LossProbe<B> {
     /// A probe of these two splits.
     pub fn new(train: Objective<B>, test: Objective<B>) -> Self {
-        Self { train, test }
+        Self { train, test, random_labels: Vec::new() }
+    }
+
+    /// The same probe of training examples of which those at these places, ascending, have random labels.
+    #[must_use]
+    pub fn with_random_labels(self, places: Vec<u32>) -> Self {
+        Self { random_labels: places, ..self }
     }
 }
 
@@ -41,11 +50,30 @@ impl<N: BatchLoss<B>, B> Probe<N> for LossProbe<B> {
         let (train, test) = (self.train.score(&network)?, self.test.score(&network)?);
         let test_error = Uncertainty::StandardError(test.standard_error());
         let mut measured = vec![loss(&quantity::TRAIN_LOSS, &train, Uncertainty::Exact)];
-        measured.extend(train.num_correct.map(|_| accuracy(&quantity::TRAIN_ACCURACY, &train, Uncertainty::Exact)));
+        if train.hits.is_some() {
+            measured.push(accuracy(&quantity::TRAIN_ACCURACY, &train, Uncertainty::Exact));
+        }
         measured.push(loss(&quantity::TEST_LOSS, &test, test_error));
-        measured.extend(test.num_correct.map(|_| accuracy(&quantity::TEST_ACCURACY, &test, binomial_error(&test))));
+        if test.hits.is_some() {
+            measured.push(accuracy(&quantity::TEST_ACCURACY, &test, binomial_error(&test)));
+        }
+        if !self.random_labels.is_empty() {
+            measured.extend(by_label(&train, &self.random_labels));
+        }
         Ok(measured.into_iter().map(|measured| measured.in_mode(at.mode)).collect())
     }
+}
+
+/// The accuracy on the examples at `places`, ascending, and on the others, where there are any.
+fn by_label(train: &Evaluation, places: &[u32]) -> impl Iterator<Item = Measured> {
+    let (random, kept): (Vec<usize>, Vec<usize>) =
+        (0..train.losses.len()).partition(|&place| places.binary_search(&(place as u32)).is_ok());
+    let quantities = [(&quantity::RANDOM_LABEL_ACCURACY, random), (&quantity::KEPT_LABEL_ACCURACY, kept)];
+    quantities.into_iter().filter(|(_, places)| !places.is_empty()).map(|(quantity, places)| {
+        let (count, share) = (places.len() as u64, train.accuracy_over(places));
+        let estimate = Estimate::new(share, quantity.unit, Uncertainty::Exact).over_examples(count).in_mode(Mode::Eval);
+        Measured::new(quantity, estimate)
+    })
 }
 
 /// It remembers nothing.

@@ -31,6 +31,7 @@ mod shared;
 pub mod sharpness;
 mod statistics;
 pub(crate) mod student;
+mod tangent_kernel;
 mod two_point;
 
 pub use batch_sharpness::BatchSharpnessProbe;
@@ -59,4 +60,5 @@ pub use probe::{Measured, Probe, ProbeError, ProbePoint};
 pub use section::{Section, section_curvature};
 pub use shared::SharedReadings;
 pub use sharpness::SharpnessProbe;
+pub use tangent_kernel::{TangentKernel, TangentKernelError};
 pub use two_point::{ChordPlan, TwoPointProbe};

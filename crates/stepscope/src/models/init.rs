@@ -34,6 +34,11 @@ impl WeightInit {
         }
     }
 
+    /// The factor on weights that the specification asks for.
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
     /// A weight tensor by the law of [`Initializer`], times the scale.
     pub fn weight<const D: usize>(&mut self, shape: [usize; D], fan_in: usize, fan_out: usize) -> Param<Tensor<D>> {
         let both = (fan_in + fan_out) as f64;

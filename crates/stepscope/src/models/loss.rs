@@ -1,4 +1,4 @@
-//! Cross-entropy, value and tangent.
+//! The losses of examples, values and tangents.
 
 use burn::Tensor;
 use burn::tensor::{Int, activation::log_softmax};
@@ -19,4 +19,16 @@ pub fn cross_entropy(logits: Dual<2>, labels: Tensor<1, Int>) -> Dual<1> {
         (mean - tangent.gather(1, labels)).reshape([batch])
     });
     Dual { value, tangent }
+}
+
+/// ½ ‖z − t‖² of every example.
+///
+/// z: `outputs` `[batch, outputs]`; t: `targets` of the same shape. Result `[batch]`. Tangent: ⟨z − t, ż⟩. The half makes the
+/// Hessian of the mean over N examples JᵀJ/N, as in `loss-prediction`, section 1.
+pub fn half_squared_distance(outputs: Dual<2>, targets: Tensor<2>) -> Dual<1> {
+    let batch = outputs.value.dims()[0];
+    let off = outputs.value - targets;
+    let sum = |products: Tensor<2>| products.sum_dim(1).reshape([batch]);
+    let tangent = outputs.tangent.map(|tangent| sum(off.clone() * tangent));
+    Dual { value: sum(off.clone() * off) * 0.5, tangent }
 }

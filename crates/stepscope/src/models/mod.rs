@@ -1,5 +1,6 @@
 //! Networks over tangent-aware layers: one definition gives values, Jacobian-vector and Hessian-vector products.
 
+mod architecture;
 mod batch_statistics;
 pub mod buffers;
 mod dual;
@@ -13,25 +14,29 @@ mod param_layout;
 mod param_pattern;
 mod param_tensors;
 mod pass;
+mod precision;
 
 use burn::module::{Module, ModuleDisplay};
 
+pub use architecture::{Architecture, ModelError, describe};
 pub use batch_statistics::BatchStatistics;
 pub use dual::Dual;
 pub use in_mode::InMode;
-pub use model::{Model, ModelError, describe};
+pub use model::Model;
 pub use networks::{Mlp, SimpleCnn};
 pub use param_layout::ParamLayout;
 pub use param_pattern::PatternError;
 pub use param_tensors::ParamTensors;
 pub use pass::{DropoutMode, NormalisationMode, Pass, PassFault};
+pub(crate) use precision::cast_to;
+pub use precision::in_precision;
 
-/// A classifier whose forward pass is written over [`Dual`] tensors.
+/// A network whose forward pass is written over [`Dual`] tensors.
 ///
 /// Whoever implements the one method gets losses, gradients and exact Hessian-vector products.
 // `ModuleDisplay` comes with Burn's derive, and what wraps a network needs it.
 pub trait Network: Module + ModuleDisplay {
-    /// Logits `[batch, classes]` of images `[batch, channels, rows, columns]`. Token sequences are images
+    /// Logits `[batch, classes]`, or outputs of a regression, of images `[batch, channels, rows, columns]`. Token sequences are images
     /// `[batch, 1, 1, length]` of whole numbers.
     fn logits(&self, images: Dual<4>, pass: &Pass) -> Dual<2>;
 

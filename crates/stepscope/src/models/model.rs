@@ -1,63 +1,34 @@
-//! The table of networks that a specification can name.
+//! The network of a specification: an architecture, or its tangent at the initial weights.
 
-use burn::module::Module;
+use std::sync::Arc;
+
+use burn::module::{Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor};
+use burn::tensor::Device;
 use stepscope_spectral::random::RandomStream;
-use stepscope_types::spec::{ModelKind, ModelSpec, Normalisation};
-use thiserror::Error;
+use stepscope_types::spec::ModelSpec;
 
+use super::architecture::{Architecture, ModelError};
 use super::init::WeightInit;
-use super::networks::{
-    Mlp, MobileNetV2, RandomFeatures, Recurrent, RecurrentConfig, ResNet, ResNetConfig, SimpleCnn, Style, Vgg,
-    VisionTransformer, VisionTransformerConfig,
-};
-use super::{Dual, Network, Pass};
+use super::pass::Follow;
+use super::{Dual, Network, ParamTensors, Pass};
 use crate::backend::Backend;
 
-/// A network of a specification.
-// One network lives a whole run: its own size does not matter, and boxing it would cost every layer an indirection.
-#[allow(clippy::large_enum_variant)]
-#[derive(Module, Debug)]
-pub enum Model {
-    /// Fully connected; linear, where it has no hidden layer.
-    Mlp(Mlp),
-    /// Linear over fixed random features.
-    RandomFeatures(RandomFeatures),
-    /// Small and convolutional.
-    SimpleCnn(SimpleCnn),
-    /// Stages of convolutions.
-    Vgg(Vgg),
-    /// Residual.
-    ResNet(ResNet),
-    /// Inverted residuals.
-    MobileNetV2(MobileNetV2),
-    /// Attention over patches.
-    VisionTransformer(VisionTransformer),
-    /// An LSTM over tokens.
-    Recurrent(Recurrent),
-}
-
-/// A network that cannot be built for these images.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ModelError {
-    /// The images are too small for the convolutions.
-    #[error(
-        "model.kind: {kind} needs images of at least {least}x{least}, these are {rows}x{columns}: \
-         use model.kind = \"mlp\" or larger images"
-    )]
-    ImagesTooSmall {
-        /// The network asked for.
-        kind: String,
-        /// Rows of the images.
-        rows: usize,
-        /// Columns of the images.
-        columns: usize,
-        /// Smallest side that works.
-        least: usize,
-    },
+/// The network of a specification.
+///
+/// A linearised one computes f₀(x) + J(x) (θ − θ₀), value and Jacobian at the initial weights θ₀, through exact Jacobian
+/// products: linear in θ, so that under squared error its loss is a quadratic. Its forward pass costs that of a pass with
+/// tangents, and along a direction twice that.
+///
+/// Parameters, buffers and their names are the architecture's own.
+#[derive(Debug, Clone)]
+pub struct Model {
+    architecture: Architecture,
+    /// θ₀, where the network is linearised.
+    origin: Option<Arc<ParamTensors>>,
 }
 
 impl Model {
-    /// The network of `spec` for images `[channels, rows, columns]` and that many classes, with initial weights
+    /// The network of `spec` for images `[channels, rows, columns]` and that many outputs, with initial weights
     /// from `random`.
     ///
     /// # Errors
@@ -65,111 +36,101 @@ impl Model {
     pub fn new(
         spec: &ModelSpec,
         shape: [usize; 3],
-        classes: usize,
+        outputs: usize,
         random: RandomStream,
         backend: &Backend,
     ) -> Result<Self, ModelError> {
-        check_size(spec.kind, shape)?;
-        let (init, style) = (&mut WeightInit::new(spec, random, backend), Style::of(spec));
-        let [channels, rows, _] = shape;
-        let inputs = shape.iter().product();
-        let hidden: Vec<usize> = spec.hidden_widths().into_iter().map(|width| width as usize).collect();
-        let small_images = |blocks| ResNetConfig::small_images(blocks, spec.residual);
-        let resnet = |config: &ResNetConfig, init: &mut WeightInit| {
-            Self::ResNet(ResNet::new(channels, classes, config, style, init))
-        };
-        Ok(match spec.kind {
-            ModelKind::Linear | ModelKind::Mlp => Self::Mlp(Mlp::new(inputs, &hidden, classes, style, init)),
-            ModelKind::RandomFeatures => {
-                let width = hidden.first().copied().unwrap_or(1);
-                Self::RandomFeatures(RandomFeatures::new(inputs, width, classes, style, init))
-            }
-            ModelKind::SimpleCnn | ModelKind::SimpleCnnBn => {
-                Self::SimpleCnn(SimpleCnn::new(shape, classes, style, init))
-            }
-            ModelKind::Vgg11 => Self::Vgg(Vgg::new(shape, classes, &Vgg::VGG_11, style, init)),
-            ModelKind::ResNet8 => resnet(&small_images(1), init),
-            ModelKind::ResNet20 => resnet(&small_images(3), init),
-            ModelKind::ResNet32 => resnet(&small_images(5), init),
-            ModelKind::ResNet56 => resnet(&small_images(9), init),
-            ModelKind::ResNet18 => resnet(&ResNetConfig::resnet_18(spec.residual), init),
-            ModelKind::MobileNetV2 => Self::MobileNetV2(MobileNetV2::new(channels, classes, 1, style, init)),
-            ModelKind::VisionTransformer => {
-                let config = VisionTransformerConfig::small(rows);
-                Self::VisionTransformer(VisionTransformer::new(shape, classes, &config, style, init))
-            }
-            ModelKind::Lstm => {
-                let config = RecurrentConfig { vocabulary: spec.vocabulary as usize, embedding: 128, width: 128 };
-                Self::Recurrent(Recurrent::new(classes, &config, style, init))
-            }
-        })
+        let architecture = Architecture::new(spec, shape, outputs, &mut WeightInit::new(spec, random, backend))?;
+        let network = Self { architecture, origin: None };
+        Ok(if spec.linearised { network.linearised() } else { network })
     }
-}
 
-fn check_size(kind: ModelKind, [_, rows, columns]: [usize; 3]) -> Result<(), ModelError> {
-    let least = match kind {
-        ModelKind::SimpleCnn | ModelKind::SimpleCnnBn => SimpleCnn::SMALLEST_SIDE,
-        ModelKind::Vgg11 => 1 << Vgg::VGG_11.len(),
-        ModelKind::VisionTransformer => VisionTransformerConfig::small(rows).patch,
-        _ => 1,
-    };
-    if rows < least || columns < least {
-        return Err(ModelError::ImagesTooSmall { kind: word(&kind), rows, columns, least });
+    /// The tangent of the network at its present weights.
+    #[must_use]
+    pub fn linearised(self) -> Self {
+        let origin = Some(Arc::new(ParamTensors::values(&self.architecture)));
+        Self { origin, ..self }
     }
-    Ok(())
-}
 
-/// The network of a specification in a line: `mlp 64-128-64-10 relu`, `resnet-20 3x32x32-10 relu batch`.
-pub fn describe(spec: &ModelSpec, shape: [usize; 3], classes: usize) -> String {
-    let widths = match spec.kind {
-        ModelKind::Linear | ModelKind::Mlp | ModelKind::RandomFeatures => {
-            let hidden: Vec<String> = spec.hidden_widths().iter().map(|width| format!("{width}-")).collect();
-            format!("{}-{}{classes}", shape.iter().product::<usize>(), hidden.concat())
-        }
-        _ => format!("{}x{}x{}-{classes}", shape[0], shape[1], shape[2]),
-    };
-    let mut words = vec![word(&spec.kind), widths];
-    if !matches!(spec.kind, ModelKind::Linear | ModelKind::Lstm) {
-        words.push(word(&spec.activation));
+    /// Whether this is a tangent.
+    pub fn is_linearised(&self) -> bool {
+        self.origin.is_some()
     }
-    if spec.normalisation() != Normalisation::None {
-        words.push(word(&spec.normalisation()));
-    }
-    if spec.dropout > 0.0 {
-        words.push(format!("dropout {}", spec.dropout));
-    }
-    words.join(" ")
-}
 
-/// The word that a specification uses for a choice.
-fn word<T: serde::Serialize>(choice: &T) -> String {
-    serde_json::to_value(choice).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    /// The architecture.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
 }
 
 impl Network for Model {
     fn logits(&self, images: Dual<4>, pass: &Pass) -> Dual<2> {
-        match self {
-            Self::Mlp(network) => network.logits(images, pass),
-            Self::RandomFeatures(network) => network.logits(images, pass),
-            Self::SimpleCnn(network) => network.logits(images, pass),
-            Self::Vgg(network) => network.logits(images, pass),
-            Self::ResNet(network) => network.logits(images, pass),
-            Self::MobileNetV2(network) => network.logits(images, pass),
-            Self::VisionTransformer(network) => network.logits(images, pass),
-            Self::Recurrent(network) => network.logits(images, pass),
-        }
+        let Some(origin) = &self.origin else { return self.architecture.logits(images, pass) };
+        let at_origin = |follow| {
+            let pass_there = pass.at_origin(Arc::clone(origin), follow);
+            let outputs = self.architecture.logits(images.clone(), &pass_there);
+            if let Some(fault) = pass_there.fault() {
+                pass.report(fault);
+            }
+            outputs
+        };
+        let displaced = at_origin(Follow::Displacement);
+        let value = match displaced.tangent {
+            Some(change) => displaced.value + change,
+            None => displaced.value,
+        };
+        let tangent = pass.has_direction().then(|| at_origin(Follow::Direction).tangent);
+        Dual { value, tangent: tangent.flatten() }
     }
 
     fn kinks(&self) -> Vec<&'static str> {
-        match self {
-            Self::Mlp(network) => network.kinks(),
-            Self::RandomFeatures(network) => network.kinks(),
-            Self::SimpleCnn(network) => network.kinks(),
-            Self::Vgg(network) => network.kinks(),
-            Self::ResNet(network) => network.kinks(),
-            Self::MobileNetV2(network) => network.kinks(),
-            Self::VisionTransformer(network) => network.kinks(),
-            Self::Recurrent(network) => network.kinks(),
-        }
+        if self.is_linearised() { Vec::new() } else { self.architecture.kinks() }
+    }
+}
+
+/// The architecture's, with nothing added: a derived module would put a name of its own before every parameter's.
+impl Module for Model {
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.architecture.collect_devices(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        Self { architecture: self.architecture.fork(device), ..self }
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        Self { architecture: self.architecture.to_device(device), ..self }
+    }
+
+    fn train(self) -> Self {
+        Self { architecture: self.architecture.train(), ..self }
+    }
+
+    fn valid(&self) -> Self {
+        Self { architecture: self.architecture.valid(), origin: self.origin.clone() }
+    }
+
+    fn materialize(self) -> Self {
+        Self { architecture: self.architecture.materialize(), ..self }
+    }
+
+    fn visit<Visitor: ModuleVisitor>(&self, visitor: &mut Visitor) {
+        self.architecture.visit(visitor);
+    }
+
+    fn map<Mapper: ModuleMapper>(self, mapper: &mut Mapper) -> Self {
+        Self { architecture: self.architecture.map(mapper), ..self }
+    }
+}
+
+impl ModuleDisplay for Model {}
+
+impl ModuleDisplayDefault for Model {
+    fn content(&self, content: Content) -> Option<Content> {
+        self.architecture.content(content)
+    }
+
+    fn num_params(&self) -> usize {
+        Module::num_params(&self.architecture)
     }
 }

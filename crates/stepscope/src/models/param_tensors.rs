@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use burn::Tensor;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::Gradients;
+use burn::tensor::{DType, Gradients};
 
 use super::buffers::is_trainable;
+use super::precision::cast_to;
 
 /// One flat tensor for each parameter of a network: a gradient, a velocity, a direction, an average.
 ///
@@ -52,7 +53,11 @@ impl ParamTensors {
     pub fn scale_and_add(&mut self, scale: f64, factor: f64, other: &Self) {
         for (id, addend) in &other.tensors {
             let addend = if factor == 1.0 { addend.clone() } else { addend.clone() * factor };
-            let sum = match self.tensors.remove(id) {
+            let own = self.tensors.remove(id);
+            // A gradient that is measured in f64 meets a velocity of the training in f32.
+            let dtype = own.as_ref().map_or(addend.dtype(), |own| wider(own.dtype(), addend.dtype()));
+            let (own, addend) = (own.map(|own| cast_to(own, dtype)), cast_to(addend, dtype));
+            let sum = match own {
                 Some(own) if scale == 1.0 => own + addend,
                 Some(own) => own * scale + addend,
                 None => addend,
@@ -176,7 +181,7 @@ impl ModuleMapper for Replace<'_> {
         let Some(with) = self.with.get(param.id).cloned() else { return param };
         param.map(|old| {
             let (tracked, requires_grad) = (old.is_autodiff(), old.is_require_grad());
-            let part = with.reshape(old.shape());
+            let part = cast_to(with.reshape(old.shape()), old.dtype());
             let new = match self.factor {
                 Some(factor) => plain(old) + part * factor,
                 None => part,
@@ -184,6 +189,10 @@ impl ModuleMapper for Replace<'_> {
             if tracked { Tensor::from_inner(new).set_require_grad(requires_grad) } else { new }
         })
     }
+}
+
+fn wider(a: DType, b: DType) -> DType {
+    if b == DType::F64 { b } else { a }
 }
 
 /// The tensor without what a backward pass would need.

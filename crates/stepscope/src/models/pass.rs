@@ -2,12 +2,15 @@
 //! than one way are.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use burn::Tensor;
 use burn::module::Param;
+use burn::tensor::DType;
 use stepscope_types::Mode;
 use thiserror::Error;
 
+use super::precision::cast_to;
 use super::{BatchStatistics, Dual, ParamTensors};
 
 /// The context of a forward pass.
@@ -21,9 +24,11 @@ use super::{BatchStatistics, Dual, ParamTensors};
 #[derive(Debug, Clone, Default)]
 pub struct Pass {
     direction: Option<ParamTensors>,
+    origin: Option<(Arc<ParamTensors>, Follow)>,
     normalisation: NormalisationMode,
     dropout: DropoutMode,
     first_example: u64,
+    products: Option<DType>,
     found: RefCell<Found>,
 }
 
@@ -31,6 +36,15 @@ pub struct Pass {
 struct Found {
     statistics: BatchStatistics,
     fault: Option<PassFault>,
+}
+
+/// What parameters' tangents are in a pass at other weights than the network's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Follow {
+    /// From those weights to the network's: the parameter minus its value there.
+    Displacement,
+    /// The pass's own direction.
+    Direction,
 }
 
 /// Where batch normalisation takes its mean and variance from (`curvature`, section 4.8).
@@ -116,6 +130,32 @@ impl Pass {
         self
     }
 
+    /// The same pass with the operands of dense and convolution layers rounded to a narrower type, and their products widened
+    /// again: everything between them keeps the type of the weights.
+    pub fn with_products_in(mut self, narrow: Option<DType>) -> Self {
+        self.products = narrow;
+        self
+    }
+
+    /// A factor in the type of this pass's products.
+    pub fn operand<const D: usize>(&self, factor: Tensor<D>) -> Tensor<D> {
+        match self.products {
+            Some(narrow) => cast_to(factor, narrow),
+            None => factor,
+        }
+    }
+
+    /// `product` of two factors in the type of this pass's products, in `a`'s own type.
+    pub fn multiply<const D1: usize, const D2: usize, const D: usize>(
+        &self,
+        a: Tensor<D1>,
+        b: Tensor<D2>,
+        product: impl Fn(Tensor<D1>, Tensor<D2>) -> Tensor<D>,
+    ) -> Tensor<D> {
+        let own = a.dtype();
+        cast_to(product(self.operand(a), self.operand(b)), own)
+    }
+
     /// The same pass for a micro-batch that begins at this example of the whole: its dropout masks are then those that
     /// the whole would have had there.
     pub fn with_first_example(mut self, first_example: u64) -> Self {
@@ -123,12 +163,32 @@ impl Pass {
         self
     }
 
+    /// The same pass with every parameter at its value in `origin`; those that it leaves out stay where they are.
+    pub(super) fn at_origin(&self, origin: Arc<ParamTensors>, follow: Follow) -> Self {
+        Self { origin: Some((origin, follow)), ..self.clone() }
+    }
+
+    /// Whether this pass follows a direction.
+    pub fn has_direction(&self) -> bool {
+        self.direction.is_some()
+    }
+
     /// The parameter, with its tangent if this pass follows a direction.
     pub fn param<const D: usize>(&self, param: &Param<Tensor<D>>) -> Dual<D> {
         let value = param.val();
-        let part = self.direction.as_ref().and_then(|direction| direction.get(param.id));
-        let tangent = part.map(|flat| flat.clone().reshape(value.shape()));
-        Dual { value, tangent }
+        let shape = value.shape();
+        let origin = self.origin.as_ref().and_then(|(origin, follow)| Some((origin.get(param.id)?, *follow)));
+        let own = |flat: &Tensor<1>| flat.clone().reshape(shape.clone());
+        let direction = || self.direction.as_ref().and_then(|direction| direction.get(param.id)).map(own);
+        let Some((at, follow)) = origin else { return Dual { tangent: direction(), value } };
+        // Vectors in weight space are plain; what meets a tracked parameter must be tracked, as a constant.
+        let at = cast_to(own(at), value.dtype());
+        let at = if value.is_autodiff() && !at.is_autodiff() { Tensor::from_inner(at) } else { at };
+        let tangent = match follow {
+            Follow::Displacement => Some(value - at.clone()),
+            Follow::Direction => direction(),
+        };
+        Dual { value: at, tangent }
     }
 
     /// How the network is evaluated, in the word that is recorded with every value.

@@ -8,7 +8,7 @@ use super::error::SourceError;
 use super::npy::read_npy;
 
 /// Most examples: the kernel and its eigenvectors are matrices of this side, a gigabyte together.
-const MAX_EXAMPLES: usize = 5000;
+pub(super) const MAX_EXAMPLES: usize = 5000;
 
 /// Reads features ψ(x_i) in rows and targets y_i, for a linear model that starts at weights 0: its initial residual is −y.
 ///

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | read a spectrum (CSV, JSON Lines, `.npy`) | [`read_spectrum`], [`read_spectrum_pair`] |
 //! | read features and targets (`.npy`) | [`read_features`] |
+//! | get the kernel of a network's tangents | [`tangent_problem`] |
 //! | read a power law from text | [`parse_power_law`] |
 //! | get losses by the quickest way that is accurate enough | [`predict_losses`] |
 //! | know stability, regime, exponents, limits | [`Analysis`] |
@@ -30,6 +31,7 @@ mod sampled;
 mod search;
 mod settings;
 mod spectrum_file;
+mod tangent;
 
 pub use advice::PredictAdvice;
 pub use analysis::Analysis;
@@ -44,3 +46,4 @@ pub use sampled::{LARGEST_TRAJECTORY, SampledLosses, sample_losses};
 pub use search::{BatchRow, FamilyRow, Freedom, Optimum, SearchError, search};
 pub use settings::{SettingsPlan, read_settings};
 pub use spectrum_file::{read_spectrum, read_spectrum_pair};
+pub use tangent::{TangentError, tangent_problem};

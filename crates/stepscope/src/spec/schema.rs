@@ -285,7 +285,7 @@ mod tests {
             ("name", "text"),
             ("data.train_examples", "a whole number of at least 1"),
             ("model", "a table"),
-            ("model.precision", "one of \"f32\", \"f64\""),
+            ("model.precision", "one of \"f32\", \"f64\", \"bf16\""),
             ("model.normalisation", "one of \"none\", \"batch\", \"group\", \"layer\""),
             ("model.hidden", "a list, of which each is a whole number of at least 1 and at most 1048576"),
             ("model.init_scale", "a finite number above 0"),

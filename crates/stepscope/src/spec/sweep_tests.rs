@@ -174,7 +174,7 @@ fn what_is_wrong_with_a_sweep_is_refused_as_in_a_single_run() {
         ),
         (
             "[model]\nhidden = [8]\n[sweep.grid]\nmodel.kind = [\"mlp\", \"simple-cnn\"]\n",
-            "s.toml:5: model.hidden: widths apply to kind = \"mlp\" and \"random-features\" only: remove the key, or change model.kind (in the run with model.kind = \"simple-cnn\")",
+            "s.toml:5: model.hidden: widths apply to kind = \"mlp\", \"random-features\" and \"ntk\" only: remove the key, or change model.kind (in the run with model.kind = \"simple-cnn\")",
         ),
     ] {
         let error = read(sweep).err().unwrap_or_else(|| panic!("{sweep} was taken"));

@@ -109,9 +109,9 @@ fn a_wrong_value_is_refused_with_line_got_and_expected() {
         ),
         (
             "model.kind = \"simplecnn\"",
-            "model.kind: got \"simplecnn\", expected one of \"linear\", \"random-features\", \"mlp\", \"simple-cnn\", \"simple-cnn-bn\", \"vgg-11\", \"resnet-8\", \"resnet-20\", \"resnet-32\", \"resnet-56\", \"resnet-18\", \"mobilenet-v2\", \"vit\", \"lstm\": did you mean \"simple-cnn\"?",
+            "model.kind: got \"simplecnn\", expected one of \"linear\", \"random-features\", \"mlp\", \"simple-cnn\", \"simple-cnn-bn\", \"vgg-11\", \"resnet-8\", \"resnet-20\", \"resnet-32\", \"resnet-56\", \"resnet-18\", \"mobilenet-v2\", \"vit\", \"lstm\", \"ntk\": did you mean \"simple-cnn\"?",
         ),
-        ("model.precision = 'half'", "model.precision: got 'half', expected one of \"f32\", \"f64\""),
+        ("model.precision = 'half'", "model.precision: got 'half', expected one of \"f32\", \"f64\", \"bf16\""),
     ] {
         assert_eq!(
             message(&format!("{line}\noptimizer.learning_rate = 0.1\n"), &[]),
@@ -151,7 +151,7 @@ fn a_missing_learning_rate_is_named_whether_its_table_is_there_or_not() {
 #[test]
 fn keys_that_do_not_go_together_are_refused_where_they_stand() {
     let text = format!("{MINIMAL}[model]\nkind = \"simple-cnn\"\nhidden = [8]\n");
-    let expected = "model.hidden: widths apply to kind = \"mlp\" and \"random-features\" only: remove the key, or change model.kind";
+    let expected = "model.hidden: widths apply to kind = \"mlp\", \"random-features\" and \"ntk\" only: remove the key, or change model.kind";
     assert_eq!(message(&text, &[]), format!("spec.toml:5: {expected}"));
     assert_eq!(
         message(&format!("{MINIMAL}[model]\nhidden = [8]\n"), &["model.kind=simple-cnn"]),

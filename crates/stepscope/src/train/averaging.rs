@@ -187,7 +187,7 @@ pub(crate) fn statistics_of<N: Network>(network: &N, train: &Objective) -> Batch
 /// that of the pairs.
 pub(crate) fn paired_gain(before: &Evaluation, after: &Evaluation) -> (f64, f64) {
     let pairs = before.losses.iter().zip(&after.losses);
-    let gains = Evaluation { losses: pairs.map(|(before, after)| before - after).collect(), num_correct: None };
+    let gains = Evaluation { losses: pairs.map(|(before, after)| before - after).collect(), hits: None };
     (gains.mean_loss(), gains.standard_error())
 }
 

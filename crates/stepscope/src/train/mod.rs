@@ -2,6 +2,7 @@
 
 mod averaging;
 mod budget;
+mod device_check;
 mod divergence;
 mod event;
 mod interrupt;
@@ -16,6 +17,7 @@ mod schedule;
 
 pub use averaging::AverageSetup;
 pub(crate) use averaging::{SAVED_BANK, bank, paired_gain, statistics_of};
+pub use device_check::{DeviceCheck, check_device};
 pub use divergence::DivergenceWatch;
 pub use event::{Event, FanOut, MemorySink, RecordRef, Sink, SinkError, Snapshot};
 pub use interrupt::Interrupt;

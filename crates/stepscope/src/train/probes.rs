@@ -95,10 +95,11 @@ impl<'d> Bench<'d, '_> {
     ) -> Result<Option<Box<dyn Probe<N> + 'd>>, SamplingError> {
         let measure = &self.spec.measure;
         let probe: Box<dyn Probe<N> + 'd> = match instrument {
-            Instrument::Loss => Box::new(LossProbe::new(
-                self.objective(&self.dataset.train, &all(&self.dataset.train)),
-                self.objective(&self.dataset.test, &all(&self.dataset.test)),
-            )),
+            Instrument::Loss => {
+                let [train, test] =
+                    [&self.dataset.train, &self.dataset.test].map(|split| self.objective(split, &all(split)));
+                Box::new(LossProbe::new(train, test).with_random_labels(self.dataset.random_labels.clone()))
+            }
             // The meter needs the eigenvector, so asking for it alone brings the sharpness with it.
             Instrument::BreakEven if chosen.contains(&Instrument::Sharpness) => return Ok(None),
             Instrument::Sharpness | Instrument::BreakEven => {

@@ -15,7 +15,7 @@ use super::plan::{Plan, PlanError};
 use super::probes::RunProbes;
 use super::range_test::RangeTestError;
 use super::run_loop::{Outcome, ResumeFrom, ScheduledProbe, TrainError, TrainingLoop};
-use crate::backend::{BURN_VERSION, Backend};
+use crate::backend::{BURN_VERSION, Backend, DeviceError};
 use crate::checkpoint::{Checkpoint, CheckpointError, Retention, WeightsError, load_weights};
 use crate::control::{MethodError, method};
 use crate::data::{
@@ -33,6 +33,9 @@ pub enum RunError {
     /// The specification and the data do not go together.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The network does not fit the data.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -92,11 +95,16 @@ impl<'a> Run<'a> {
             // What a shadow cannot hold is refused before anything runs.
             bank(&spec.average, &plan).map_err(PlanError::from)?;
         }
-        let backend = Backend::cpu(spec.model.precision);
+        let backend = Backend::open(spec.train.device, spec.model.precision)?;
         let random = RandomStream::named(spec.seeds.init_seed(), "initial weights");
-        let network = Model::new(&spec.model, dataset.shape, dataset.num_classes, random, &backend)?;
+        Self::measured_on(spec, &backend)?;
+        let network = Model::new(&spec.model, dataset.shape, dataset.num_outputs, random, &backend)?;
         let network = match &spec.model.weights {
-            Some(file) => load_weights(network, std::path::Path::new(file))?,
+            Some(file) => {
+                let network = load_weights(network, std::path::Path::new(file))?;
+                // The tangent is that at the weights the run starts from.
+                if spec.model.linearised { network.linearised() } else { network }
+            }
             None => network,
         };
         let (resume, interrupt) = (None, Interrupt::default());
@@ -130,6 +138,11 @@ impl<'a> Run<'a> {
         Retention { newest, multiples_of: self.plan.checkpoint_keep_every }
     }
 
+    /// What the run computes on.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
     /// The lengths of the run in steps.
     pub fn plan(&self) -> &Plan {
         &self.plan
@@ -151,7 +164,7 @@ impl<'a> Run<'a> {
             },
             data: self.dataset.manifest(),
             model: ModelManifest {
-                description: describe(&self.spec.model, self.dataset.shape, self.dataset.num_classes),
+                description: describe(&self.spec.model, self.dataset.shape, self.dataset.num_outputs),
                 num_params: ParamLayout::of(&self.network).num_params() as u64,
             },
             software: Software {
@@ -165,15 +178,20 @@ impl<'a> Run<'a> {
     }
 
     /// How the run's probes see its network.
-    pub(super) fn measured_mode(&self) -> Result<MeasuredMode, SamplingError> {
+    pub(super) fn measured_mode(&self, measured_on: &Backend) -> Result<MeasuredMode, SamplingError> {
         let (spec, num_train) = (self.spec, self.dataset.train.num_examples());
         MeasuredMode::of(spec, || {
             let size = spec.measure.examples.min(num_train as u64);
             let examples = probe_subset(num_train, size, spec.seeds.probe_seed())?;
-            let (tracked, dtype) = (self.backend.tracked(), self.backend.dtype());
+            let (tracked, dtype) = (measured_on.tracked(), measured_on.dtype());
             let (split, shape) = (&self.dataset.train, self.dataset.shape);
             Ok(Objective::with_micro_batch_size(split, shape, &examples, &tracked, dtype, STATISTICS_BATCH))
         })
+    }
+
+    /// The device in the precision in which is measured.
+    pub(super) fn measured_on(spec: &RunSpec, backend: &Backend) -> Result<Backend, DeviceError> {
+        backend.in_precision(spec.measure.chosen_precision(spec.model.precision))
     }
 
     /// Trains, with the probes of the specification and those of `extra`, and tells `sink` everything.
@@ -182,11 +200,12 @@ impl<'a> Run<'a> {
     /// [`RunError::Train`] where a sink or a probe fails, where a checkpoint does not fit, and where the run was
     /// interrupted. Divergence is an outcome, not an error.
     pub fn train(self, extra: Vec<RunProbe<'_>>, sink: &mut dyn Sink) -> Result<Outcome<Model>, RunError> {
-        let measured_mode = self.measured_mode()?;
+        let measured_on = Self::measured_on(self.spec, &self.backend)?;
+        let measured_mode = self.measured_mode(&measured_on)?;
         let Self { spec, dataset, backend, plan, network, resume, interrupt } = self;
         let (num_train, seeds) = (dataset.train.num_examples(), spec.seeds);
         let (plain, dtype) = (backend.plain(), backend.dtype());
-        let mut own = RunProbes::new(spec, dataset, &backend)?;
+        let mut own = RunProbes::new(spec, dataset, &measured_on)?;
         let mut probes = own.scheduled(&plan);
         // Field by field, so that the longer borrow of the caller's probes may shrink to that of the ones above.
         probes.extend(extra.into_iter().map(|ScheduledProbe { probe, due }| ScheduledProbe { probe, due }));
@@ -211,6 +230,8 @@ impl<'a> Run<'a> {
             dataset,
             device: backend.tracked(),
             dtype,
+            product_dtype: backend.product_dtype(),
+            measure_dtype: measured_on.dtype(),
             loader: Loader::new(
                 &dataset.train,
                 dataset.shape,

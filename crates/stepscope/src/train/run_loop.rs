@@ -22,7 +22,7 @@ use crate::control::schedule::ScheduleRecorder;
 use crate::control::{Context, Halt, Method, NetworkOracle, Numbered, Passes, StepReport};
 use crate::data::{Batch, Dataset, Loader, Sampler};
 use crate::measure::{Cost, Measured, Objective, Probe, ProbeError, ProbePoint, SharedReadings};
-use crate::models::{InMode, Network, ParamLayout};
+use crate::models::{InMode, Network, ParamLayout, in_precision};
 
 /// A probe with the steps at which it measures.
 pub struct ScheduledProbe<'p, N> {
@@ -40,6 +40,10 @@ pub struct TrainingLoop<'p, N: Network> {
     pub device: Device,
     /// Their number type.
     pub dtype: DType,
+    /// The narrower type in which dense and convolution layers multiply in a step; `None` for their own.
+    pub product_dtype: Option<DType>,
+    /// The type in which is measured; the probes are made for it.
+    pub measure_dtype: DType,
     /// The lengths.
     pub plan: Plan,
     /// The training batches.
@@ -238,7 +242,8 @@ impl<N: Network> TrainingLoop<'_, N> {
         let step = now.step;
         let batch = self.loader.next_batch(&self.device, self.dtype);
         let (len, current) = (batch.len() as u64, self.method.learning_rate());
-        let mut oracle = NetworkOracle::default().in_micro_batches(self.micro_batch_size);
+        let mut oracle =
+            NetworkOracle::default().in_micro_batches(self.micro_batch_size).with_products_in(self.product_dtype);
         let (dataset, sampler, dtype) = (self.dataset, &mut self.line_sampler, self.dtype);
         let plain = self.device.clone().inner();
         let mut held_out = || Batch::gather(&dataset.train, dataset.shape, sampler.next_batch(), &plain, dtype);
@@ -386,6 +391,14 @@ impl<N: Network> TrainingLoop<'_, N> {
         if !admitted.contains(&true) {
             return Ok(all);
         }
+        let cast;
+        let (network, layout) = if self.measure_dtype == self.dtype {
+            (network, layout)
+        } else {
+            let there = in_precision(network.clone(), self.measure_dtype);
+            cast = (ParamLayout::of(&there), there);
+            (&cast.1, &cast.0)
+        };
         let (view, cost) = self.measured_mode.view(network);
         now.budget.charge_preparation(cost);
         let mode = self.measured_mode.mode();
@@ -447,7 +460,7 @@ impl<N: Network> TrainingLoop<'_, N> {
     fn at(&self, step: Step, name: &str, reading: Reading, timing: Timing) -> Measurement {
         let mut measurement = Measurement::new(step, self.plan.epoch(step.0), name, reading);
         measurement.timing = Some(timing);
-        measurement
+        self.dataset.train.target().in_unit(measurement)
     }
 }
 

@@ -11,7 +11,7 @@ use super::run_loop::TrainError;
 use crate::control::{Method, method};
 use crate::data::Batch;
 use crate::measure::{ProbePoint, SharedReadings};
-use crate::models::{Model, ParamLayout};
+use crate::models::{Model, ParamLayout, in_precision};
 
 /// What an instrument read at a point.
 #[derive(Debug, Clone)]
@@ -45,9 +45,12 @@ impl Run<'_> {
         if let Some(momentum) = &self.plan.momentum {
             method.set_momentum(momentum.at(step.0));
         }
-        let (shared, mut probes) = (SharedReadings::default(), RunProbes::new(self.spec, self.dataset, &self.backend)?);
-        let mode = self.measured_mode()?;
-        let (view, _) = mode.view(&self.network);
+        let backend = Self::measured_on(self.spec, &self.backend)?;
+        let (shared, mut probes) = (SharedReadings::default(), RunProbes::new(self.spec, self.dataset, &backend)?);
+        let mode = self.measured_mode(&backend)?;
+        let network = in_precision(self.network.clone(), backend.dtype());
+        let layout = ParamLayout::of(&network);
+        let (view, _) = mode.view(&network);
         let at = ProbePoint {
             motion: method.motion(),
             batch_size: Some(self.plan.batches.size(step.0)),
@@ -66,7 +69,7 @@ impl Run<'_> {
                 let epoch = self.plan.epoch(step.0);
                 let mut measurement = Measurement::new(step, epoch, measured.quantity.name, measured.reading);
                 measurement.timing = Some(timing);
-                measurement
+                self.dataset.train.target().in_unit(measurement)
             });
             let (measurements, spectrum) = (measurements.collect(), probe.take_spectrum());
             readings.push(InstrumentReading { instrument, measurements, spectrum });

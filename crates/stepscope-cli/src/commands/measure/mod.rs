@@ -14,7 +14,8 @@ use crate::failure::Failure;
 use saved_run::SavedRun;
 
 pub(super) fn run(arguments: &MeasureArguments) -> Result<(), Failure> {
-    let run = SavedRun::open(&arguments.folder, &arguments.overrides)?;
+    let mut run = SavedRun::open(&arguments.folder, &arguments.overrides)?;
+    run.spec.train.device = arguments.device.unwrap_or(run.spec.train.device);
     let steps = run.steps(&arguments.steps)?;
     if arguments.line.is_some() || arguments.between.is_some() || !arguments.plane.is_empty() {
         sections::run(arguments, &run, &steps)

@@ -1,9 +1,12 @@
 //! What is asked: flags and files turned into a problem, settings and times, with everything that is wrong found first.
 
+use std::path::Path;
+
 use anyhow::anyhow;
+use stepscope::models::describe;
 use stepscope::predict::{
-    ModeTable, PredictAdvice, SettingsPlan, SourceError, parse_power_law, parse_tail, read_features, read_settings,
-    read_spectrum, read_spectrum_pair,
+    ModeTable, PredictAdvice, SettingsPlan, SourceError, TangentError, parse_power_law, parse_tail, read_features,
+    read_settings, read_spectrum, read_spectrum_pair, tangent_problem,
 };
 use stepscope::theory::{Closure, KernelData, PowerLaw, Problem, Sampling, Schedule, Sgd};
 use stepscope::types::BatchSize;
@@ -12,7 +15,10 @@ use stepscope_report::number::{count, significant};
 
 use crate::args::{PredictArguments, PredictFormat};
 use crate::commands::predict::refused;
+use crate::commands::read_spec;
+use crate::execute::load;
 use crate::failure::Failure;
+use crate::progress::Busy;
 
 /// Steps where nothing was said about them.
 const DEFAULT_STEPS: u64 = 1000;
@@ -160,6 +166,9 @@ fn plan(arguments: &PredictArguments, sgd: Sgd, sampling: Sampling, steps: u64) 
 impl Source {
     fn read(arguments: &PredictArguments, closure: Option<Closure>, steps: u64) -> Result<Self, Failure> {
         let given = closure.unwrap_or(Closure::INTERPOLATING);
+        if let Some(path) = &arguments.tangent_kernel {
+            return Self::of_tangents(path, closure);
+        }
         match (&arguments.spectrum, &arguments.power_law, &arguments.features, &arguments.targets) {
             (Some(path), ..) => {
                 let table = match &arguments.coefficients {
@@ -180,8 +189,29 @@ impl Source {
                 let words = format!("{} examples of {}", count(data.num_examples() as u64), features.display());
                 Self::of_data(data, words, closure)
             }
-            _ => Err(Failure::bad_input(anyhow!("give --spectrum, --power-law, or --features with --targets"))),
+            _ => Err(Failure::bad_input(anyhow!(
+                "give --spectrum, --power-law, --tangent-kernel, or --features with --targets"
+            ))),
         }
+    }
+
+    fn of_tangents(path: &Path, closure: Option<Closure>) -> Result<Self, Failure> {
+        let text = read_spec(path)?;
+        let spec = stepscope::spec::parse(&text, &path.display().to_string(), &[]).map_err(Failure::bad_input)?;
+        let dataset = load(&spec)?;
+        let busy = Busy::new("computing the tangent kernel");
+        let data = tangent_problem(&spec, &dataset).map_err(|error| match error {
+            TangentError::Theory(error) => refused(error),
+            error => Failure::bad_input(anyhow::Error::new(error).context(path.display().to_string())),
+        })?;
+        drop(busy);
+        let words = format!(
+            "{} examples of {} through the tangents of {}",
+            count(data.num_examples() as u64),
+            dataset.name,
+            describe(&spec.model, dataset.shape, dataset.num_outputs)
+        );
+        Self::of_data(data, words, closure)
     }
 
     fn of_table(

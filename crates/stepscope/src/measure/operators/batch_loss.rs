@@ -42,7 +42,7 @@ use crate::models::{Dual, Network, Pass};
 /// | Hessian by differences of gradients | the same, of a smooth network |
 /// | exact Hessian, and everything above without differences | [`BatchLoss::loss_along`] too |
 ///
-/// A [`Network`] has both methods already: cross-entropy on a [`Batch`], mean squared error on [`Targets`].
+/// A [`Network`] has both methods already: the loss of the batch's target on a [`Batch`], mean squared error on [`Targets`].
 ///
 /// The loss must be a function of parameters and batch alone: no new dropout mask a call, no batch statistics.
 /// [`CurvatureOperator::preflight`](super::CurvatureOperator::preflight) finds out.
@@ -88,11 +88,11 @@ impl Targets {
 
 impl<N: Network> BatchLoss<Batch> for N {
     fn loss(&self, batch: &Batch) -> Loss {
-        cross_entropy(self, batch, &Pass::values())
+        of_target(self, batch, &Pass::values())
     }
 
     fn loss_along(&self, batch: &Batch, pass: &Pass) -> Option<Loss> {
-        Some(cross_entropy(self, batch, pass))
+        Some(of_target(self, batch, pass))
     }
 
     fn kinks(&self) -> Vec<&'static str> {
@@ -114,8 +114,12 @@ impl<N: Network> BatchLoss<Targets> for N {
     }
 }
 
-fn cross_entropy<N: Network>(network: &N, batch: &Batch, pass: &Pass) -> Loss {
-    Loss::cross_entropy(logits(network, &batch.images, batch.first_example, pass), batch.labels.clone())
+fn of_target<N: Network>(network: &N, batch: &Batch, pass: &Pass) -> Loss {
+    let outputs = logits(network, &batch.images, batch.first_example, pass);
+    match batch.target.real(&outputs.value, &batch.labels) {
+        None => Loss::cross_entropy(outputs, batch.labels.clone()),
+        Some(targets) => Loss::half_squared_distance(outputs, targets).with_classes(batch.target, batch.labels.clone()),
+    }
 }
 
 fn squared_error<N: Network>(network: &N, batch: &Targets, pass: &Pass) -> Loss {

@@ -8,8 +8,9 @@ use burn::tensor::Int;
 use burn::tensor::activation::softmax;
 
 use super::error::{LossError, ProductError};
+use crate::data::Target;
 use crate::models::Dual;
-use crate::models::loss::cross_entropy;
+use crate::models::loss::{cross_entropy, half_squared_distance};
 
 /// The losses ℓ_i of a batch's examples and, where it is known, the outputs z_i that they are computed from.
 ///
@@ -18,6 +19,7 @@ use crate::models::loss::cross_entropy;
 /// | [`Loss::cross_entropy`] | −log softmax(z)_y | yes | yes | labels from softmax(z) |
 /// | [`Loss::sequence_cross_entropy`] | its mean over positions | yes | yes | labels from softmax(z) |
 /// | [`Loss::mean_squared_error`] | mean over outputs of (z − t)² | yes | yes | normal targets around z |
+/// | [`Loss::half_squared_distance`] | ½ ‖z − t‖² | yes | yes | normal targets around z |
 /// | [`Loss::per_example`] | any | yes | no | no |
 /// | [`Loss::per_example`] and [`Loss::with_output_hessian`] | any | yes | yes | no |
 ///
@@ -39,6 +41,8 @@ pub(in crate::measure) struct Outputs {
     /// `[rows, outputs]`; an example has one row, or one for each position of a sequence.
     pub values: Dual<2>,
     pub kind: OutputLoss,
+    /// How outputs that are no logits say a class, and the classes of the examples.
+    pub classes: Option<(Target, Tensor<1, Int>)>,
 }
 
 // One a batch, beside tensors of many rows: its own size does not matter.
@@ -109,6 +113,16 @@ impl Loss {
         Self::of(per_example, outputs, OutputLoss::Squares { curvature: 2.0 * share })
     }
 
+    /// ℓ_i = ½ ‖z_i − t_i‖², whose Hessian in z is the identity. z: `outputs`; t: `targets`, both `[examples, outputs]`.
+    pub fn half_squared_distance(outputs: impl Into<Dual<2>>, targets: Tensor<2>) -> Self {
+        let outputs = outputs.into();
+        if targets.dims() != outputs.value.dims() {
+            return Self::refused("half squared distance", &outputs.value.dims(), &targets.dims());
+        }
+        let per_example = half_squared_distance(outputs.clone(), targets);
+        Self::of(per_example, outputs, OutputLoss::Squares { curvature: 1.0 })
+    }
+
     /// Any losses `[examples]`, of the examples one by one. Gives Hessian, K and empirical Fisher; add
     /// [`Loss::with_output_hessian`] for Gauss-Newton products.
     pub fn per_example(losses: impl Into<Dual<1>>) -> Self {
@@ -123,6 +137,14 @@ impl Loss {
         Ok(self.0?.mean().value)
     }
 
+    /// Adds what an accuracy needs where outputs are no logits: the examples' classes, and the target that says which class an
+    /// output means.
+    #[must_use]
+    pub fn with_classes(self, target: Target, classes: Tensor<1, Int>) -> Self {
+        let with = |outputs: Outputs| Outputs { classes: Some((target, classes)), ..outputs };
+        Self(self.0.map(|parts| Parts { outputs: parts.outputs.map(with), ..parts }))
+    }
+
     /// Adds what a Gauss-Newton product needs: the network's outputs z `[examples, outputs]`, and `hessian`, the map
     /// u -> ∇²_z ℓ_i u applied to every row u_i. It must be symmetric and may use tensors of its own, detached.
     #[must_use]
@@ -131,12 +153,12 @@ impl Loss {
         outputs: impl Into<Dual<2>>,
         hessian: impl Fn(Tensor<2>) -> Tensor<2> + Send + Sync + 'static,
     ) -> Self {
-        let outputs = Outputs { values: outputs.into(), kind: OutputLoss::Given(Arc::new(hessian)) };
+        let outputs = Outputs { values: outputs.into(), kind: OutputLoss::Given(Arc::new(hessian)), classes: None };
         Self(self.0.map(|parts| Parts { outputs: Some(outputs), ..parts }))
     }
 
     fn of(per_example: Dual<1>, outputs: Dual<2>, kind: OutputLoss) -> Self {
-        Self(Ok(Parts { per_example, outputs: Some(Outputs { values: outputs, kind }) }))
+        Self(Ok(Parts { per_example, outputs: Some(Outputs { values: outputs, kind, classes: None }) }))
     }
 
     fn refused(loss: &'static str, outputs: &[usize], targets: &[usize]) -> Self {
@@ -214,12 +236,14 @@ impl Outputs {
         }
     }
 
-    /// Examples whose largest output is the label's; `None` where examples have no one label.
-    pub(super) fn num_correct(&self) -> Option<usize> {
-        let OutputLoss::CrossEntropy { rows_per_example: 1, labels } = &self.kind else { return None };
-        let highest = self.values.value.clone().argmax(1).reshape([-1]);
-        let hits = highest.equal(labels.clone()).int().sum();
-        Some(hits.into_data().iter::<i64>().sum::<i64>() as usize)
+    /// Whether each example is put into its class; `None` where examples have no one label.
+    pub(super) fn hits(&self) -> Option<Vec<bool>> {
+        match &self.kind {
+            OutputLoss::CrossEntropy { rows_per_example: 1, labels } => {
+                Some(Target::Class.hits(&self.values.value, labels))
+            }
+            _ => self.classes.as_ref().map(|(target, labels)| target.hits(&self.values.value, labels)),
+        }
     }
 
     /// softmax(z), detached.

@@ -6,7 +6,6 @@ use burn::tensor::{DType, Device};
 use super::batch_loss::BatchLoss;
 use super::error::ProductError;
 use crate::data::{Batch, Split};
-use crate::models::loss::cross_entropy;
 use crate::models::{BatchStatistics, Dual, Network, ParamLayout, Pass};
 
 /// L(θ) = (1/n) Σ_i ℓ_i(θ) over n fixed examples, held on the device in micro-batches of type `B`.
@@ -30,8 +29,8 @@ struct Held<B> {
 pub struct Evaluation {
     /// ℓ_i of every example, in the order of the indices.
     pub losses: Vec<f64>,
-    /// Examples whose largest logit is the label's; `None` where examples have no one label.
-    pub num_correct: Option<usize>,
+    /// Whether each is put into its class; `None` where examples have no one label.
+    pub hits: Option<Vec<bool>>,
 }
 
 impl<B> Objective<B> {
@@ -98,16 +97,16 @@ impl<B> Objective<B> {
         Ok(losses.iter().sum::<f64>() / losses.len().max(1) as f64)
     }
 
-    /// Every example's loss and, of cross-entropies, how many are classified correctly. One forward pass.
+    /// Every example's loss and, where they have classes, whether each is put into its own. One forward pass.
     ///
     /// # Errors
     /// As for [`Objective::per_example_losses`].
     pub fn score<N: BatchLoss<B>>(&self, network: &N) -> Result<Evaluation, ProductError> {
-        let mut evaluation = Evaluation { losses: Vec::with_capacity(self.num_examples), num_correct: Some(0) };
+        let mut evaluation = Evaluation { losses: Vec::with_capacity(self.num_examples), hits: Some(Vec::new()) };
         for (batch, len) in self.sized_batches() {
             let parts = network.loss(batch).parts(len)?;
-            let hits = parts.outputs.and_then(|outputs| outputs.num_correct());
-            evaluation.num_correct = evaluation.num_correct.zip(hits).map(|(total, hits)| total + hits);
+            let hits = parts.outputs.and_then(|outputs| outputs.hits());
+            evaluation.hits = evaluation.hits.zip(hits).map(|(all, hits)| [all, hits].concat());
             evaluation.losses.extend(parts.per_example.value.into_data().iter::<f64>());
         }
         Ok(evaluation)
@@ -193,20 +192,19 @@ impl Objective {
 
     /// [`Objective::score`] of a network, which cannot fail.
     pub fn evaluate<N: Network>(&self, network: &N) -> Evaluation {
-        let (mut losses, mut num_correct) = (Vec::with_capacity(self.num_examples), 0);
-        for (batch, len) in self.sized_batches() {
+        let (mut losses, mut hits) = (Vec::with_capacity(self.num_examples), Vec::with_capacity(self.num_examples));
+        for (batch, _) in self.sized_batches() {
             let pass = Pass::values().with_first_example(batch.first_example);
-            let logits = network.logits(Dual::constant(batch.images.clone()), &pass);
-            let hits = logits.value.clone().argmax(1).reshape([len]).equal(batch.labels.clone());
-            num_correct += hits.int().sum().into_data().iter::<i64>().sum::<i64>() as usize;
-            losses.extend(cross_entropy(logits, batch.labels.clone()).value.into_data().iter::<f64>());
+            let outputs = network.logits(Dual::constant(batch.images.clone()), &pass);
+            hits.extend(batch.target.hits(&outputs.value, &batch.labels));
+            losses.extend(batch.target.losses(outputs, batch.labels.clone()).value.into_data().iter::<f64>());
         }
-        Evaluation { losses, num_correct: Some(num_correct) }
+        Evaluation { losses, hits: Some(hits) }
     }
 }
 
 impl Evaluation {
-    /// The mean loss, in nats.
+    /// The mean loss, in nats where outputs are compared with classes.
     pub fn mean_loss(&self) -> f64 {
         self.losses.iter().sum::<f64>() / self.losses.len().max(1) as f64
     }
@@ -222,14 +220,24 @@ impl Evaluation {
 
     /// Share of examples classified correctly; NaN where examples have no one label.
     pub fn accuracy(&self) -> f64 {
-        self.num_correct.map_or(f64::NAN, |hits| hits as f64 / self.losses.len().max(1) as f64)
+        self.accuracy_over(0..self.losses.len())
+    }
+
+    /// The same among the examples at these places; those behind the end are left out.
+    pub fn accuracy_over(&self, places: impl IntoIterator<Item = usize>) -> f64 {
+        let Some(hits) = &self.hits else { return f64::NAN };
+        let (mut correct, mut count) = (0_u64, 0_u64);
+        for &hit in places.into_iter().filter_map(|place| hits.get(place)) {
+            (correct, count) = (correct + u64::from(hit), count + 1);
+        }
+        correct as f64 / count.max(1) as f64
     }
 }
 
 /// The mean loss of a batch with its tangent along the pass.
 pub fn mean_loss<N: Network>(network: &N, batch: &Batch, pass: &Pass) -> Dual<1> {
-    let logits = network.logits(Dual::constant(batch.images.clone()), pass);
-    cross_entropy(logits, batch.labels.clone()).linear(Tensor::mean)
+    let outputs = network.logits(Dual::constant(batch.images.clone()), pass);
+    batch.target.losses(outputs, batch.labels.clone()).linear(Tensor::mean)
 }
 
 /// A one-element tensor's number.

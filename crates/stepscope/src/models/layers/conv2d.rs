@@ -6,7 +6,7 @@ use burn::tensor::ops::ConvOptions;
 
 use crate::backend::conv2d;
 use crate::models::init::WeightInit;
-use crate::models::{Dual, Pass};
+use crate::models::{Dual, Pass, cast_to};
 
 /// Cross-correlation of x `[batch, in, rows, columns]` with W `[out, in / groups, k, k]`, plus b `[out]`.
 ///
@@ -70,7 +70,9 @@ impl Conv2d {
         let convolve = |x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>| {
             let options =
                 ConvOptions::new([self.stride, self.stride], [self.padding, self.padding], [1, 1], self.groups);
-            conv2d(x, weight, bias, options)
+            let own = x.dtype();
+            let (x, weight, bias) = (pass.operand(x), pass.operand(weight), bias.map(|bias| pass.operand(bias)));
+            cast_to(conv2d(x, weight, bias, options), own)
         };
         let weight = pass.param(&self.weight);
         let (bias, bias_tangent) = match self.bias.as_ref().map(|bias| pass.param(bias)) {

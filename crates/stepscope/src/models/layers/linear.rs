@@ -25,7 +25,7 @@ impl Linear {
 
     /// The layer applied to `x` of shape `[batch, inputs]`.
     pub fn forward(&self, x: Dual<2>, pass: &Pass) -> Dual<2> {
-        let product = Dual::bilinear(x, pass.param(&self.weight), Tensor::matmul);
+        let product = Dual::bilinear(x, pass.param(&self.weight), |x, w| pass.multiply(x, w, Tensor::matmul));
         product + pass.param(&self.bias).linear(Tensor::unsqueeze)
     }
 

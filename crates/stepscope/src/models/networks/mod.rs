@@ -7,6 +7,7 @@ mod random_features;
 mod recurrent;
 mod resnet;
 mod simple_cnn;
+mod two_layer;
 mod vgg;
 mod vision_transformer;
 
@@ -18,6 +19,7 @@ pub use recurrent::{Recurrent, RecurrentConfig};
 pub use resnet::{ResNet, ResNetConfig};
 pub use simple_cnn::SimpleCnn;
 use stepscope_types::spec::{Activation, ModelSpec, Normalisation};
+pub use two_layer::TwoLayer;
 pub use vgg::Vgg;
 pub use vision_transformer::{VisionTransformer, VisionTransformerConfig};
 

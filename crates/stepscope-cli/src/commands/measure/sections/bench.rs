@@ -4,9 +4,10 @@ use anyhow::anyhow;
 use stepscope::backend::Backend;
 use stepscope::data::{Split, probe_subset};
 use stepscope::measure::{Curvature, CurvatureOperator, Objective, Section};
-use stepscope::models::{Model, ParamLayout};
+use stepscope::models::{Model, ParamLayout, in_precision};
 use stepscope::spectral::random::RandomStream;
 use stepscope::spectral::{Lanczos, LanczosConfig, StartVector};
+use stepscope::train::Run;
 use stepscope::types::spec::LearningRateSpec;
 use stepscope::types::{Mode, SectionDirection};
 
@@ -31,7 +32,10 @@ pub(super) struct Bench<'r> {
 impl<'r> Bench<'r> {
     pub(super) fn new(run: &'r SavedRun) -> Result<Self, Failure> {
         let (spec, dataset) = (&run.spec, &run.dataset);
-        let backend = Backend::cpu(spec.model.precision);
+        let backend = {
+            let precision = spec.measure.chosen_precision(spec.model.precision);
+            Backend::open(spec.train.device, precision).map_err(Failure::bad_input)?
+        };
         let subset = |split: &Split| {
             let count = split.num_examples();
             probe_subset(count, spec.measure.examples.min(count as u64), spec.seeds.probe_seed())
@@ -46,6 +50,11 @@ impl<'r> Bench<'r> {
         let split = &dataset.train;
         let statistics = Objective::with_micro_batch_size(split, dataset.shape, few, &device, dtype, few.len());
         Ok(Self { run, backend, tracked, statistics, train, test })
+    }
+
+    /// The network of a run in the precision in which is measured.
+    pub(super) fn network(&self, run: &Run<'_>) -> Model {
+        in_precision(run.network().clone(), self.backend.dtype())
     }
 
     /// How points of a section of `network` are evaluated: statistics of one place would be wrong at another.

@@ -18,7 +18,7 @@ pub(super) fn section(
     end: &SavedPoint<'_>,
 ) -> Result<SavedSection, Failure> {
     let (from, to) = (start.run()?, end.run()?);
-    let network = from.network();
+    let network = &bench.network(&from);
     let layout = ParamLayout::of(network);
     let (model, other_model) = (&start.of.manifest.model, &end.of.manifest.model);
     let same = start.of.spec.model.kind == end.of.spec.model.kind

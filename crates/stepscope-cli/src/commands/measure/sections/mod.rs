@@ -61,7 +61,7 @@ fn through(
     point: &SavedPoint<'_>,
 ) -> Result<SavedSection, Failure> {
     let run = point.run()?;
-    let network = run.network();
+    let network = &bench.network(&run);
     let layout = ParamLayout::of(network);
     let wanted = arguments.line.iter().chain(&arguments.plane).enumerate();
     let directions = wanted
