@@ -20,9 +20,9 @@ use stepscope::types::spec::{DataSpec, ModelKind, ModelSpec, Precision, Sampling
 use stepscope::types::{BatchSize, Momentum, Step};
 
 const BATCH: u64 = 32;
-const BEFORE: u64 = 6000;
-const WINDOW: u64 = 6000;
-const COOLDOWN: u64 = 2000;
+const BEFORE: u64 = 3000;
+const WINDOW: u64 = 4500;
+const COOLDOWN: u64 = 1000;
 const LAGS: [u64; 6] = [1, 3, 10, 30, 100, 300];
 /// Half-lives of the EMAs whose gain is predicted and measured.
 const EMAS: [u64; 3] = [10, 30, 100];
@@ -145,7 +145,7 @@ fn main() -> Result<(), Failure> {
             if step.is_multiple_of(150) {
                 last = measured;
             }
-            if step.is_multiple_of(600) && momentum == 0.0 {
+            if step.is_multiple_of(450) && momentum == 0.0 {
                 singles.extend(values(&gauge.measure(&at)?));
                 singles.extend(values(&one_step.measure(&at)?));
                 singles.extend(values(&fixed.measure(&at)?));
@@ -185,9 +185,9 @@ fn main() -> Result<(), Failure> {
         }
     }
 
-    // What is predicted above is now run: four ways from the same end, each with its own batches.
+    // What is predicted above is now run: two ways from the same end, each with its own batches.
     let (mut cooled, mut halved, mut kept) = (Vec::new(), Vec::new(), Vec::new());
-    for way in 0..4 {
+    for way in 0..2 {
         let mut cooling = run.branch(1000 * (seed + 1) + way)?;
         for multiplier in &linear {
             cooling.step(rate * multiplier)?;

@@ -224,6 +224,20 @@ fn schedules_of_every_setting_go_on_from_every_state() {
 }
 
 #[test]
+fn a_gauged_learning_rate_goes_on_from_every_state_and_decides_the_same() {
+    let mut spec = spec(LearningRateSpec::Fixed(LearningRate::new(0.05).unwrap()));
+    spec.train.duration = TrainingDuration::Steps(40);
+    spec.schedule.learning_rate = Some("gauged(cooldown = 8st, least = 5st, warmup = 3st)".parse().unwrap());
+    spec.measure.instruments = Some(vec![Instrument::TwoPoint]);
+    spec.measure.budget = "2000%".parse().ok();
+    goes_on_from_every_state(&spec);
+    let records = run(&spec, &Dataset::load(&spec.data).unwrap(), None).kept.records;
+    let decided = |record: &&Record| serde_json::to_string(record).unwrap().contains("\"decided\"");
+    let last: Vec<&Record> = records.iter().filter(decided).collect();
+    assert!(last.len() >= 2, "it cools down, and stops: {last:?}");
+}
+
+#[test]
 fn an_interrupted_run_has_not_ended_and_its_state_is_that_of_its_step() {
     /// Asks the run to stop while it takes step 4.
     struct Ask(Interrupt, Keep);

@@ -26,6 +26,7 @@ mod scheduled;
 mod statistics;
 mod step_length;
 mod stepwise;
+mod svag;
 pub mod transform;
 
 pub use direction::Direction;
@@ -41,3 +42,4 @@ pub use schedule_free::{ScheduleFree, ScheduleFreeSettings};
 pub use statistics::Statistics;
 pub use step_length::{Chosen, Fixed, Line, StepLength};
 pub use stepwise::Stepwise;
+pub use svag::{Svag, SvagError};
