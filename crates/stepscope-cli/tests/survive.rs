@@ -134,6 +134,9 @@ fn a_run_killed_at_random_moments_ends_with_the_records_of_one_that_was_not() {
 fn methods_with_states_of_their_own_survive_too() {
     for optimizer in [
         "method = \"prodigy\"",
+        // Batches held in the middle of a measurement, gradients of half an update, weights to go back to.
+        "method = \"labpal-sgd\"\nmomentum = 0.5\n\n[labpal]\nupdates_per_measurement = 8\napproximation_batches = 4\n\
+         noise_factor = 2.0\nuntrusted_updates = 10",
         "method = \"schedule-free\"\nlearning_rate = 0.5",
         "method = \"momo\"",
         "method = \"ponos\"\nmomentum = 0.3",

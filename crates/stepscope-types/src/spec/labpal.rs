@@ -59,8 +59,8 @@ pub struct LabPalSpec {
     /// 24 bits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub significance: Option<f64>,
-    /// The minimum may have this standard error at most, relative to itself. Not set: no limit, and 0.5 where the network's
-    /// numbers have less than 24 bits.
+    /// The minimum may have this standard error at most, relative to itself. By the profile: 0.5 in exact, no limit in reference
+    /// (0.5 there, too, where the network's numbers have less than 24 bits).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_relative_error: Option<f64>,
     /// Factor on the mini-batches per update. Not set: 128 / batch size x training examples / 40000.

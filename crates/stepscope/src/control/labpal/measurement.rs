@@ -78,8 +78,10 @@ impl Judge {
         let is_short = ParamLayout::of(model).has_short_numbers();
         // Where rounding makes the loss at the near point, slope and curvature come out large together and their quotient, the
         // minimum, looks certain: only their own errors tell.
-        let (points, significance, max_error) =
-            if is_short { (Self::WIDE_POINTS, 2.0, 0.5) } else { (Self::POINTS, 0.0, f64::INFINITY) };
+        let (points, significance) = if is_short { (Self::WIDE_POINTS, 2.0) } else { (Self::POINTS, 0.0) };
+        // A minimum that is known to within more than its half sends the step anywhere, and a thousand updates follow it.
+        let is_judged = is_short || spec.profile == LabPalProfile::Exact;
+        let max_error = if is_judged { 0.5 } else { f64::INFINITY };
         Self {
             points: spec.probe_points.unwrap_or(points),
             profile: spec.profile,
