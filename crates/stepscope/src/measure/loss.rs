@@ -12,18 +12,36 @@ use crate::data::Batch;
 
 /// Training and test loss and, of losses that are cross-entropies, accuracy. Cost: one forward pass over both splits.
 ///
-/// The training set is the whole population of the training loss, so its values are exact; the test set is a
-/// sample, so its values carry standard errors.
+/// The training set is the whole population of the training loss, so its values are exact where all of it is looked at; the test
+/// set is a sample, so its values carry standard errors.
 #[derive(Debug)]
 pub struct LossProbe<B = Batch> {
     train: Objective<B>,
     test: Objective<B>,
+    num_training_examples: usize,
 }
 
 impl<B> LossProbe<B> {
     /// A probe of these two splits.
     pub fn new(train: Objective<B>, test: Objective<B>) -> Self {
-        Self { train, test }
+        Self { num_training_examples: train.num_examples(), train, test }
+    }
+
+    /// The same with training examples that are a sample, without replacement, of so many.
+    pub fn sampled_from(mut self, num_training_examples: usize) -> Self {
+        self.num_training_examples = num_training_examples.max(self.train.num_examples());
+        self
+    }
+
+    /// The error of the training set's mean whose standard error in a far larger set would be `error`: none where all of it is looked at.
+    fn of_training_set(&self, error: Uncertainty) -> Uncertainty {
+        let (all, sample) = (self.num_training_examples as f64, self.train.num_examples() as f64);
+        match error {
+            Uncertainty::StandardError(error) if sample < all => {
+                Uncertainty::StandardError(error * ((all - sample) / (all - 1.0)).sqrt())
+            }
+            _ => Uncertainty::Exact,
+        }
     }
 }
 
@@ -40,8 +58,10 @@ impl<N: BatchLoss<B>, B> Probe<N> for LossProbe<B> {
         let network = at.values();
         let (train, test) = (self.train.score(&network)?, self.test.score(&network)?);
         let test_error = Uncertainty::StandardError(test.standard_error());
-        let mut measured = vec![loss(&quantity::TRAIN_LOSS, &train, Uncertainty::Exact)];
-        measured.extend(train.num_correct.map(|_| accuracy(&quantity::TRAIN_ACCURACY, &train, Uncertainty::Exact)));
+        let train_error = self.of_training_set(Uncertainty::StandardError(train.standard_error()));
+        let mut measured = vec![loss(&quantity::TRAIN_LOSS, &train, train_error)];
+        let hits = train.num_correct.map(|_| self.of_training_set(binomial_error(&train)));
+        measured.extend(hits.map(|error| accuracy(&quantity::TRAIN_ACCURACY, &train, error)));
         measured.push(loss(&quantity::TEST_LOSS, &test, test_error));
         measured.extend(test.num_correct.map(|_| accuracy(&quantity::TEST_ACCURACY, &test, binomial_error(&test))));
         Ok(measured.into_iter().map(|measured| measured.in_mode(at.mode)).collect())

@@ -13,6 +13,7 @@ mod param_layout;
 mod param_pattern;
 mod param_tensors;
 mod pass;
+mod taps;
 
 use burn::module::{Module, ModuleDisplay};
 
@@ -24,7 +25,8 @@ pub use networks::{Mlp, SimpleCnn};
 pub use param_layout::ParamLayout;
 pub use param_pattern::PatternError;
 pub use param_tensors::ParamTensors;
-pub use pass::{DropoutMode, NormalisationMode, Pass, PassFault};
+pub use pass::{DropoutMode, Multiplications, NormalisationMode, Pass, PassFault};
+pub(crate) use taps::Tap;
 
 /// A classifier whose forward pass is written over [`Dual`] tensors.
 ///

@@ -5,6 +5,7 @@ use std::time::Instant;
 use stepscope_types::spec::Instrument;
 use stepscope_types::{Measurement, SavedSpectrum, Step, Timing};
 
+use super::afford::Means;
 use super::probes::RunProbes;
 use super::run::{Run, RunError};
 use super::run_loop::TrainError;
@@ -45,7 +46,8 @@ impl Run<'_> {
         if let Some(momentum) = &self.plan.momentum {
             method.set_momentum(momentum.at(step.0));
         }
-        let (shared, mut probes) = (SharedReadings::default(), RunProbes::new(self.spec, self.dataset, &self.backend)?);
+        let (shared, mut probes) =
+            (SharedReadings::default(), RunProbes::new(self.spec, self.dataset, &self.backend, Means::unlimited())?);
         let mode = self.measured_mode()?;
         let (view, _) = mode.view(&self.network);
         let at = ProbePoint {
