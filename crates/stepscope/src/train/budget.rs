@@ -22,8 +22,8 @@ use crate::measure::{Cost, CostModel, Measured};
 /// What there is goes to the due probe whose cost so far, with the coming reading, is least for its shares; a probe that is due and cannot
 /// be paid is waited for, by those that have had more. So all probes that want more than they get end with costs in
 /// proportion to their shares: cheap ones read often, dear ones seldom. Before the last step as much stays aside as the
-/// last readings cost, the cheapest first, up to half of what the run has: the end of a run is what is asked for
-/// most. A probe whose single reading costs more than what is left is not read at all: the event at the end names it. A reading that
+/// last readings cost, the cheapest for its shares first, up to three quarters of what the run has: the end of a run is what is
+/// asked for most. A probe whose single reading costs more than what is left is not read at all: the event at the end names it. A reading that
 /// costs more than the last one did is paid for by those after it.
 ///
 /// Source: ours; the order is that of fair queueing.
@@ -59,7 +59,7 @@ impl Budget {
     /// Share of a budget that is there at step 0.
     const AT_START: f64 = 0.2;
     /// Most of a budget that is kept for the last readings.
-    const FOR_THE_END: f64 = 0.5;
+    const FOR_THE_END: f64 = 0.75;
 
     pub(super) fn new(share: Option<MeasureBudget>, num_steps: u64, batch_size: f64, model: CostModel) -> Self {
         Self { share, num_steps, batch_size, model, accounts: BTreeMap::new(), preparation: 0.0 }
@@ -85,8 +85,8 @@ impl Budget {
             .filter(|(_, account)| account.is_waiting)
             .map(|(name, account)| {
                 let after = (account.spent + account.price) / account.weight;
-                // At the end the cheapest come first: what was kept aside is theirs.
-                (if is_end { account.price } else { after }, account.price, name.clone())
+                // At the end the cheapest for their shares come first: what was kept aside is theirs.
+                (if is_end { account.price / account.weight } else { after }, account.price, name.clone())
             })
             // What can never be paid is not waited for.
             .filter(|(_, price, _)| spent + price <= whole)
@@ -132,12 +132,13 @@ impl Budget {
         whole * (Self::AT_START + (1.0 - Self::AT_START) * progress)
     }
 
-    /// The prices of the last readings, the lowest first, as far as they fit.
+    /// The prices of the last readings, the lowest for its shares first, as far as they fit.
     fn kept_for_the_end(&self) -> f64 {
         let most = Self::FOR_THE_END * self.allowance(self.num_steps);
-        let mut prices: Vec<f64> = self.accounts.values().map(|account| account.price).collect();
-        prices.sort_by(f64::total_cmp);
-        prices.into_iter().fold(0.0, |kept, price| if kept + price <= most { kept + price } else { kept })
+        let mut accounts: Vec<&Account> = self.accounts.values().collect();
+        accounts.sort_by(|a, b| (a.price / a.weight).total_cmp(&(b.price / b.weight)));
+        let keep = |kept: f64, price: f64| if kept + price <= most { kept + price } else { kept };
+        accounts.into_iter().fold(0.0, |kept, account| keep(kept, account.price))
     }
 
     fn spent(&self) -> f64 {
@@ -234,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_last_readings_are_taken_however_much_was_wanted_before() {
-        // One reading of each is 162, less than half of 350.
+        // One reading of each is 162, less than three quarters of 350.
         let (_, most, readings) = run(&[("cheap", 1, 2), ("middling", 10, 60), ("dear", 100, 100)]);
         for name in ["cheap", "middling", "dear"] {
             assert!(readings.contains(&(name.to_owned(), 1000)), "{name}: {readings:?}");
