@@ -50,5 +50,5 @@ pub use operator::{ClosureOperator, Counted, LinearOperator, ProductError, symme
 pub use process::LanczosError;
 pub use trace::{TraceError, TraceMethod, TraceOutcome, hutch_plus_plus, hutchinson, xtrace};
 pub use trace_budget::{TraceConfig, estimate_trace};
-pub use tracking::EigenTracker;
+pub use tracking::{EigenTracker, Tracked};
 pub use tridiagonal::{Tridiagonal, TridiagonalError};

@@ -68,6 +68,14 @@ quantities! {
         "Algebraically largest eigenvalue of the Hessian of the loss over the probe examples.";
     PRECONDITIONED_TOP_EIGENVALUE = "curvature/preconditioned_top_eigenvalue", "1/learning-rate", "Sharpness as the optimizer scales it",
         "Top eigenvalue of the Hessian between the roots of the optimizer's diagonal (Adam, groups of parameters), with coupled weight decay.";
+    HESSIAN_EIGENVALUE_2 = "curvature/hessian_eigenvalue_2", "1/learning-rate", "Second Hessian eigenvalue",
+        "Second largest eigenvalue of the Hessian of the loss over the probe examples.";
+    HESSIAN_EIGENVALUE_3 = "curvature/hessian_eigenvalue_3", "1/learning-rate", "Third Hessian eigenvalue",
+        "Third largest eigenvalue of the Hessian of the loss over the probe examples.";
+    HESSIAN_EIGENVALUE_4 = "curvature/hessian_eigenvalue_4", "1/learning-rate", "Fourth Hessian eigenvalue",
+        "Fourth largest eigenvalue of the Hessian of the loss over the probe examples.";
+    HESSIAN_EIGENVALUE_5 = "curvature/hessian_eigenvalue_5", "1/learning-rate", "Fifth Hessian eigenvalue",
+        "Fifth largest eigenvalue of the Hessian of the loss over the probe examples.";
     GAUSS_NEWTON_TOP_EIGENVALUE = "curvature/gauss_newton_top_eigenvalue", "1/learning-rate", "Top eigenvalue of the Gauss-Newton matrix",
         "Largest eigenvalue of the Gauss-Newton matrix over the probe examples; near the sharpness where residuals are small.";
     EFFECTIVE_SHARPNESS = "curvature/effective_sharpness", "1", "Learning rate x sharpness",
@@ -368,6 +376,10 @@ by_number!(
     "Loss that the mean of so many latest iterates would gain over the last one, predicted from the two-point curve.",
     [10, 30, 100, 300, 1000, 3000, 10000]
 );
+
+/// The Hessian eigenvalues after the largest.
+pub const HESSIAN_EIGENVALUES: [&Quantity; 4] =
+    [&HESSIAN_EIGENVALUE_2, &HESSIAN_EIGENVALUE_3, &HESSIAN_EIGENVALUE_4, &HESSIAN_EIGENVALUE_5];
 
 /// The quantity of that name, if this version records one.
 pub fn by_name(name: &str) -> Option<&'static Quantity> {

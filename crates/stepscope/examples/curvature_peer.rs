@@ -18,7 +18,9 @@ use stepscope::data::{Batch, Target};
 use stepscope::measure::{Curvature, CurvatureOperator, Objective};
 use stepscope::models::{Model, ParamLayout};
 use stepscope::spectral::random::RandomStream;
-use stepscope::spectral::{ClosureOperator, Lanczos, LanczosConfig, LinearOperator, StartVector, Tridiagonal};
+use stepscope::spectral::{
+    ClosureOperator, EigenTracker, EigensolverConfig, Lanczos, LanczosConfig, LinearOperator, StartVector, Tridiagonal,
+};
 use stepscope::types::spec::{ModelKind, ModelSpec, Precision};
 
 // As in the program.
@@ -71,9 +73,10 @@ impl Peer {
             "gradient" => self.timed("gradient.f32", Self::gradient),
             "hessian" => self.timed("hessian.f32", |peer| peer.product(Curvature::Hessian)),
             "gauss-newton" => self.timed("gauss_newton.f32", |peer| peer.product(Curvature::GaussNewton)),
-            other => match other.strip_prefix("lanczos ") {
-                Some(seed) => self.lanczos(seed.parse()?),
-                None => Err(format!("unknown command {other:?}").into()),
+            other => match other.split_once(' ') {
+                Some(("lanczos", seed)) => self.lanczos(seed.parse()?),
+                Some(("scouted", seed)) => self.scouted(seed.parse()?),
+                _ => Err(format!("unknown command {other:?}").into()),
             },
         }
     }
@@ -125,23 +128,50 @@ impl Peer {
     fn product(&self, curvature: Curvature) -> Result<Vec<f64>, Failure> {
         let direction: Vec<f64> = read(&self.folder.join("direction.f32"))?.into_iter().map(f64::from).collect();
         let mut sum = vec![0.0; direction.len()];
-        self.apply(curvature, &direction, &mut sum)?;
+        self.apply(&self.parts, curvature, &direction, &mut sum)?;
         Ok(sum)
     }
 
     fn apply(
         &self,
+        parts: &[Objective],
         curvature: Curvature,
         input: &[f64],
         output: &mut [f64],
     ) -> Result<(), stepscope::measure::ProductError> {
         output.fill(0.0);
         let mut image = vec![0.0; input.len()];
-        for part in &self.parts {
+        for part in parts {
             CurvatureOperator::new(&self.network, part, &self.layout, curvature).apply(input, &mut image)?;
-            add(output, &image, self.parts.len());
+            add(output, &image, parts.len());
         }
         Ok(())
+    }
+
+    /// Products over all examples, products over the scout, the scout's share of the examples, and the value, of a cold start as
+    /// the sharpness probe makes it.
+    fn scouted(&self, seed: u64) -> Result<Vec<f64>, Failure> {
+        let Some((batch, _)) = self.parts.first().and_then(|part| part.micro_batches().next()) else {
+            return Err("nothing is loaded".into());
+        };
+        let total: usize = self.parts.iter().map(Objective::num_examples).sum();
+        let count = (total / 8).min(batch.len());
+        let scouts = [Objective::of_batch(batch.slice(0..count))];
+        let dim = self.layout.num_params();
+        let mut all = ClosureOperator::new(dim, |input: &[f64], output: &mut [f64]| {
+            self.apply(&self.parts, Curvature::Hessian, input, output)
+        });
+        let mut some = ClosureOperator::new(dim, |input: &[f64], output: &mut [f64]| {
+            self.apply(&scouts, Curvature::Hessian, input, output)
+        });
+        let tolerance = 1e-2;
+        let config =
+            EigensolverConfig { num_largest: 1, num_smallest: 0, max_products: 20, tolerance, ..Default::default() };
+        let random = &mut RandomStream::named(seed, "start");
+        let found = EigenTracker::new(config, 0).measure_scouted(&mut all, &mut some, random)?;
+        let share = count as f64 / total as f64;
+        let value = found.outcome.largest[0].eigenvalue;
+        Ok(vec![found.outcome.num_products as f64, found.num_scout_products as f64, share, value])
     }
 
     /// Products and value of runs stopped at residuals of 10⁻² and 10⁻⁴ of the eigenvalue, then the top Ritz value after
@@ -149,7 +179,7 @@ impl Peer {
     fn lanczos(&self, seed: u64) -> Result<Vec<f64>, Failure> {
         let run = |config| {
             let mut hessian = ClosureOperator::new(self.layout.num_params(), |input: &[f64], output: &mut [f64]| {
-                self.apply(Curvature::Hessian, input, output)
+                self.apply(&self.parts, Curvature::Hessian, input, output)
             });
             Lanczos::new(config).run(&mut hessian, StartVector::Random, &mut RandomStream::named(seed, "start"))
         };

@@ -59,3 +59,39 @@ fn a_restored_tracker_goes_on_bit_for_bit() {
     assert!(other.measure(&mut operator(), &mut replayed).unwrap().converged, "vectors of another network: cold");
     assert_eq!(other.num_since_cold(), 1);
 }
+
+#[test]
+fn a_scouted_cold_start_needs_few_products_and_finds_the_top_where_a_random_one_misses_it() {
+    // Two outliers close to each other; the scout's matrix has the same eigenvectors, turned and rescaled a little.
+    let eigenvalues = outliers_and_bulk(&[1.0, 0.93], 2000);
+    let mut products = Vec::new();
+    for seed in 0..10 {
+        let mut random = RandomStream::new(seed, 0);
+        let config = EigensolverConfig { num_largest: 1, num_smallest: 0, ..CONFIG };
+        let mut scout = diagonal(eigenvalues.iter().map(|x| x * 1.1 + 0.01).collect());
+        let mut tracker = EigenTracker::new(config, 0);
+        let found = tracker.measure_scouted(&mut diagonal(eigenvalues.clone()), &mut scout, &mut random).unwrap();
+        assert!((found.outcome.largest[0].eigenvalue - 1.0).abs() < 1e-3, "{seed}");
+        assert!(found.num_scout_products > 0);
+        products.push(found.outcome.num_products);
+        let again = tracker.measure_scouted(&mut diagonal(eigenvalues.clone()), &mut scout, &mut random).unwrap();
+        assert_eq!(again.num_scout_products, 0, "warm");
+    }
+    assert!(products.iter().all(|&products| products <= 5), "{products:?}");
+}
+
+#[test]
+fn warm_measurements_stop_at_their_own_limit_and_keep_what_they_have() {
+    let mut random = RandomStream::new(4, 0);
+    let config = EigensolverConfig { num_largest: 1, num_smallest: 0, tolerance: 1e-6, ..CONFIG };
+    let mut tracker = EigenTracker::new(config, 0).with_warm_products(2).kept_up_to(0.5);
+    let first = tracker.measure(&mut diagonal(outliers_and_bulk(&[1.0, 0.8], 100)), &mut random).unwrap();
+    assert!(first.converged && first.num_products > 4);
+    for drift in 1..6 {
+        let top = 1.0 + 0.02 * f64::from(drift);
+        let found = tracker.measure(&mut diagonal(outliers_and_bulk(&[top, 0.8], 100)), &mut random).unwrap();
+        assert_eq!(found.num_products, 2);
+        assert!((found.largest[0].eigenvalue - top).abs() <= found.largest[0].residual + 1e-9);
+        assert_eq!(tracker.num_since_cold(), u64::try_from(drift).unwrap() + 1);
+    }
+}

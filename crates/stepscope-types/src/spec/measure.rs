@@ -33,6 +33,9 @@ pub struct MeasureSpec {
     /// Training examples that curvature is measured on: a fixed subset, drawn once.
     #[schemars(range(min = 1))]
     pub examples: u64,
+    /// Eigenvalues of the Hessian that are followed, the largest first.
+    #[schemars(range(min = 1, max = 5))]
+    pub eigenvalues: u64,
     /// Most Hessian products a reading may spend.
     #[schemars(range(min = 2))]
     pub max_products: u64,
@@ -61,6 +64,7 @@ impl Default for MeasureSpec {
             dropout: false,
             every: TrainingDuration::Fraction(0.05),
             examples: 1024,
+            eigenvalues: 1,
             max_products: 20,
             tolerance: 0.01,
             noise_batches: 64,

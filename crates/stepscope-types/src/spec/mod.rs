@@ -305,6 +305,10 @@ impl RunSpec {
         positive("measure.tolerance", self.measure.tolerance)?;
         at_least("measure.examples", self.measure.examples, 1)?;
         at_least("measure.max_products", self.measure.max_products, 2)?;
+        let eigenvalues = self.measure.eigenvalues;
+        require((1..=5).contains(&eigenvalues), "measure.eigenvalues", || {
+            format!("got {eigenvalues}, expected from 1 to 5")
+        })?;
         at_least("checkpoint.keep", self.checkpoint.keep, 2)?;
         at_least("measure.noise_batches", self.measure.noise_batches, 8)?;
         self.measure.validate_mode(&self.model)?;
@@ -449,6 +453,7 @@ mod tests {
         case("line_search.update_step_adaptation", |s| s.line_search.update_step_adaptation = f64::INFINITY);
         case("measure.examples", |s| s.measure.examples = 0);
         case("measure.noise_batches", |s| s.measure.noise_batches = 2);
+        case("measure.eigenvalues", |s| s.measure.eigenvalues = 6);
         case("measure.mode", |s| {
             (s.model.kind, s.measure.mode) = (ModelKind::SimpleCnnBn, MeasureMode::TrainBatch);
         });

@@ -3,65 +3,78 @@
 use std::iter::Sum;
 use std::ops::{Add, Mul};
 
+use burn::module::Module;
+use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// A cost in example gradients: 1 is one forward and backward pass of one example.
+use crate::models::{Dual, Multiplications, Network, ParamLayout};
+
+/// What was done, counted, so that decisions which rest on it are the same on every machine and every day.
 ///
-/// Counted from what an algorithm does, so that decisions which rest on it are the same on every machine and every day. The
-/// factors are those of matrix products (`curvature`, sections 4.2 and 4.9): a gradient has 3 of them per layer and example, a
-/// forward pass 1, one that carries a tangent 3, a Hessian product 8, a Gauss-Newton or covariance product 5.
+/// Evaluations of so many examples, by their kind, and passes over vectors of the network's size on the host: sums, norms,
+/// copies between tensors and f64. A [`CostModel`] says what they are worth on one network.
 ///
 /// ```
-/// use stepscope::measure::Cost;
+/// use stepscope::measure::{Cost, CostModel};
 /// let reading = Cost::gradients(128) + Cost::forwards(128) * 6.0;
-/// assert_eq!(reading.example_gradients(), 384.0);
+/// // In a network all of whose layers but one are inner ones, a forward pass is a third of a gradient.
+/// let deep = CostModel::with(1, 0, 1);
+/// assert!((deep.worth(reading) - 384.0).abs() < 1e-9);
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    example_gradients: f64,
+    gradients: f64,
+    forwards: f64,
+    tangents: f64,
+    hessian_products: f64,
+    outer_products: f64,
+    passes: f64,
 }
 
 impl Cost {
     /// Nothing.
-    pub const ZERO: Self = Self { example_gradients: 0.0 };
+    pub const ZERO: Self =
+        Self { gradients: 0.0, forwards: 0.0, tangents: 0.0, hessian_products: 0.0, outer_products: 0.0, passes: 0.0 };
 
     /// Gradients of so many examples.
     pub fn gradients(num_examples: usize) -> Self {
-        Self { example_gradients: num_examples as f64 }
+        Self { gradients: num_examples as f64, ..Self::ZERO }
     }
 
     /// Forward passes of so many examples.
     pub fn forwards(num_examples: usize) -> Self {
-        Self::gradients(num_examples) * (1.0 / 3.0)
+        Self { forwards: num_examples as f64, ..Self::ZERO }
     }
 
     /// Forward passes with a tangent.
     pub fn tangents(num_examples: usize) -> Self {
-        Self::gradients(num_examples)
+        Self { tangents: num_examples as f64, ..Self::ZERO }
     }
 
     /// Exact Hessian products.
     pub fn hessian_products(num_examples: usize) -> Self {
-        Self::gradients(num_examples) * (8.0 / 3.0)
+        Self { hessian_products: num_examples as f64, ..Self::ZERO }
     }
 
     /// Products with a matrix JᵀMJ: Gauss-Newton, Fisher, gradient covariance.
     pub fn outer_products(num_examples: usize) -> Self {
-        Self::gradients(num_examples) * (5.0 / 3.0)
+        Self { outer_products: num_examples as f64, ..Self::ZERO }
     }
 
-    /// Passes over vectors of the network's size on the host: sums, norms, copies between tensors and f64.
-    ///
-    /// On dense networks one takes as long as about 6 example gradients (85,000 parameters, batches of 128, two threads of a
-    /// server's processor: 1.7 ms a step, 0.1 ms a pass), on convolutional ones fewer: 8 errs on the safe side.
+    /// Passes over vectors of the network's size on the host.
     pub fn passes(count: usize) -> Self {
-        Self { example_gradients: 8.0 * count as f64 }
+        Self { passes: count as f64, ..Self::ZERO }
     }
 
-    /// The cost in example gradients.
-    pub fn example_gradients(self) -> f64 {
-        self.example_gradients
+    fn zip(self, other: Self, f: impl Fn(f64, f64) -> f64) -> Self {
+        Self {
+            gradients: f(self.gradients, other.gradients),
+            forwards: f(self.forwards, other.forwards),
+            tangents: f(self.tangents, other.tangents),
+            hessian_products: f(self.hessian_products, other.hessian_products),
+            outer_products: f(self.outer_products, other.outer_products),
+            passes: f(self.passes, other.passes),
+        }
     }
 }
 
@@ -69,7 +82,7 @@ impl Add for Cost {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { example_gradients: self.example_gradients + other.example_gradients }
+        self.zip(other, |a, b| a + b)
     }
 }
 
@@ -77,12 +90,121 @@ impl Mul<f64> for Cost {
     type Output = Self;
 
     fn mul(self, factor: f64) -> Self {
-        Self { example_gradients: self.example_gradients * factor }
+        self.zip(self, |a, _| a * factor)
     }
 }
 
 impl Sum for Cost {
     fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
         costs.fold(Self::ZERO, Add::add)
+    }
+}
+
+/// What the parts of a [`Cost`] are worth on one network, in gradients of one example.
+///
+/// Evaluations count by their matrix products (`curvature`, sections 4.2 and 4.9). A first layer, whose input has neither tangent
+/// nor gradient, takes fewer:
+///
+/// | | first layer | inner layer |
+/// |---|---|---|
+/// | forward pass | 1 | 1 |
+/// | with a tangent | 2 | 3 |
+/// | gradient | 2 | 3 |
+/// | Gauss-Newton or covariance product | 3 | 5 |
+/// | Hessian product | 3 | 8 |
+///
+/// A pass over P numbers on the host takes about as long as 24 P of the multiplications: memory is slower than arithmetic.
+/// On dense networks, which use a weight once an example, it is worth some eight gradients, on convolutional ones
+/// far less than one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CostModel {
+    forward: f64,
+    tangent: f64,
+    outer_product: f64,
+    hessian_product: f64,
+    pass: f64,
+}
+
+impl CostModel {
+    /// Multiplications of a gradient that take as long as a pass over one number.
+    const PASS: f64 = 24.0;
+
+    /// The model of a network on `device`, of images `[channels, rows, columns]`. One forward pass of one example.
+    pub fn of<N: Network>(network: &N, [channels, rows, columns]: [usize; 3], device: &Device, dtype: DType) -> Self {
+        let layout = ParamLayout::of(network);
+        let pass = layout.pass_along(&vec![1.0; layout.num_params()]);
+        let image = Tensor::zeros([1, channels, rows, columns], (device, dtype));
+        network.clone().no_grad().logits(Dual::constant(image), &pass);
+        let Multiplications { first, inner } = pass.multiplications();
+        Self::with(layout.num_params() as u64, first, inner)
+    }
+
+    /// The model of a module of which no more is known than its parameters: each is used once an example, in inner layers.
+    pub fn of_module<M: Module>(module: &M) -> Self {
+        let num_params = ParamLayout::of(module).num_params() as u64;
+        Self::with(num_params, 0, num_params)
+    }
+
+    /// The model of a network of so many parameters, of which a forward pass of one example makes so many multiplications in
+    /// its first and in its inner layers.
+    pub fn with(num_params: u64, first: u64, inner: u64) -> Self {
+        let (params, first) = (num_params.max(1) as f64, first as f64);
+        // Layers that are not counted use their weights at least once.
+        let inner = (inner as f64).max(params - first).max(0.0);
+        let gradient = 2.0 * first + 3.0 * inner;
+        let of = |per_first: f64, per_inner: f64| (per_first * first + per_inner * inner) / gradient;
+        Self {
+            forward: of(1.0, 1.0),
+            tangent: of(2.0, 3.0),
+            outer_product: of(3.0, 5.0),
+            hessian_product: of(3.0, 8.0),
+            pass: Self::PASS * params / gradient,
+        }
+    }
+
+    /// The cost in gradients of one example.
+    pub fn worth(&self, cost: Cost) -> f64 {
+        cost.gradients
+            + self.forward * cost.forwards
+            + self.tangent * cost.tangents
+            + self.outer_product * cost.outer_products
+            + self.hessian_product * cost.hessian_products
+            + self.pass * cost.passes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Backend;
+    use crate::models::Model;
+    use stepscope_spectral::random::RandomStream;
+    use stepscope_types::spec::{ModelKind, ModelSpec, Precision};
+
+    fn model(kind: ModelKind, shape: [usize; 3]) -> CostModel {
+        let backend = Backend::cpu(Precision::F32);
+        let spec = ModelSpec { kind, ..ModelSpec::default() };
+        let network = Model::new(&spec, shape, 10, RandomStream::new(1, 0), &backend).unwrap();
+        CostModel::of(&network, shape, &backend.tracked(), backend.dtype())
+    }
+
+    #[test]
+    fn multiplications_are_those_of_the_layers_counted_by_hand() {
+        // 784-128-64-10 and its biases.
+        let dense = CostModel::with(784 * 128 + 128 + 128 * 64 + 64 + 640 + 10, 784 * 128, 128 * 64 + 640);
+        assert_eq!(model(ModelKind::Mlp, [1, 28, 28]), dense);
+        // 3x32x32, the convolutions of 32, 32, 64 and 64 channels, then 2304-128-10.
+        let (first, inner) = (1024 * 27 * 32, 900 * 288 * 32 + 225 * 288 * 64 + 169 * 576 * 64 + 2304 * 128 + 1280);
+        let convolutional = CostModel::with(361_898, first, inner);
+        assert_eq!(model(ModelKind::SimpleCnn, [3, 32, 32]), convolutional);
+        let worth = |model: CostModel, cost| model.worth(cost);
+        assert!(worth(dense, Cost::hessian_products(1)) < 1.8, "most of it is the first layer");
+        assert!(worth(convolutional, Cost::hessian_products(1)) > 2.6);
+        assert!(worth(convolutional, Cost::passes(1)) < 0.2 && worth(dense, Cost::passes(1)) > 8.0);
+    }
+
+    #[test]
+    fn layers_that_are_not_counted_do_not_make_passes_dearer_than_on_dense_networks() {
+        assert!(CostModel::with(1000, 0, 0).worth(Cost::passes(1)) <= 8.0);
     }
 }

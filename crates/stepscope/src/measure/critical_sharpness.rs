@@ -24,13 +24,17 @@ use crate::models::ParamTensors;
 /// Both are brackets that hold the answer of this batch; batches differ among each other by more than that. Kinks do
 /// no harm: only losses enter.
 ///
-/// Cost: one gradient and 5 to 9 forward passes of a batch; 5 to 9 forward passes of the probe examples. Source: `curvature`,
+/// The first search starts at twice the learning rate, later ones at the last answer.
+///
+/// Cost: one gradient and 4 to 10 forward passes of a batch; 4 to 10 forward passes of the probe examples. Source: `curvature`,
 /// sections 2.4 and 4.6 (α*: *The Break-Even Point*, Fig. 2; λ_c: Kalra et al. 2026). Invalid with momentum that
 /// points uphill: there is then no η_c, and the reading says so.
 #[derive(Debug)]
 pub struct CriticalSharpnessProbe<'a, B = Batch> {
     batches: BatchSource<'a, B>,
     probe_examples: Objective<B>,
+    raising_every: u64,
+    num_readings: u64,
     critical: Option<f64>,
     raising: Option<f64>,
     cost: Cost,
@@ -44,7 +48,24 @@ impl<'a, B> CriticalSharpnessProbe<'a, B> {
     pub fn new(batches: BatchSource<'a, B>, probe_examples: Objective<B>) -> Self {
         let most = Cost::forwards(batches.batch_size() + probe_examples.num_examples());
         let cost = Cost::gradients(batches.batch_size()) + most * Crossing::MAX_EVALUATIONS as f64;
-        Self { batches, probe_examples, critical: None, raising: None, cost }
+        Self { batches, probe_examples, raising_every: 1, num_readings: 0, critical: None, raising: None, cost }
+    }
+
+    /// The same with α* every `every` readings (at least 1) only: it costs more than η_c.
+    pub fn with_raising_every(mut self, every: u64) -> Self {
+        self.raising_every = every.max(1);
+        self
+    }
+
+    /// From the last answer, closely; from twice the learning rate, widely, where there is none.
+    fn search(
+        last: Option<f64>,
+        learning_rate: f64,
+        level: f64,
+        loss: impl FnMut(f64) -> Result<f64, ProductError>,
+    ) -> Result<Result<Crossing, NoCrossing>, ProductError> {
+        let (start, factor) = last.map_or((2.0 * learning_rate, 2.0), |last| (last, 1.2));
+        Crossing::search(start, factor, level, loss)
     }
 }
 
@@ -57,6 +78,11 @@ impl<N: BatchLoss<B>, B> Probe<N> for CriticalSharpnessProbe<'_, B> {
         self.cost
     }
 
+    /// The cheapest meter of stability, for often.
+    fn weight(&self) -> f64 {
+        2.0
+    }
+
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
         let indices = self.batches.draw();
         let batch = self.batches.objective(&indices);
@@ -67,39 +93,43 @@ impl<N: BatchLoss<B>, B> Probe<N> for CriticalSharpnessProbe<'_, B> {
         let (batch_size, num_examples) = (indices.len(), self.probe_examples.num_examples());
 
         let level = batch.mean_loss(&plain)?;
-        let start = self.critical.unwrap_or(2.0 * at.learning_rate);
-        let critical = Crossing::search(start, level, |length| loss_on(&batch, length))?;
-
-        let level = Self::RAISED * self.probe_examples.mean_loss(&plain)?;
-        let start = self.raising.unwrap_or(2.0 * at.learning_rate);
-        let raising = Crossing::search(start, level, |length| loss_on(&self.probe_examples, length))?;
+        let critical = Self::search(self.critical, at.learning_rate, level, |length| loss_on(&batch, length))?;
+        let raising = if self.num_readings.is_multiple_of(self.raising_every) {
+            let level = Self::RAISED * self.probe_examples.mean_loss(&plain)?;
+            let loss = |length| loss_on(&self.probe_examples, length);
+            Some(Self::search(self.raising, at.learning_rate, level, loss)?)
+        } else {
+            None
+        };
+        self.num_readings += 1;
 
         let evaluations = |crossing: &Result<Crossing, NoCrossing>| {
             1.0 + crossing.map_or(Crossing::MAX_EVALUATIONS, |crossing| crossing.num_evaluations) as f64
         };
         self.cost = Cost::gradients(batch_size)
             + Cost::forwards(batch_size) * evaluations(&critical)
-            + Cost::forwards(num_examples) * evaluations(&raising)
-            + Cost::passes(10);
+            + Cost::forwards(num_examples) * raising.as_ref().map_or(0.0, evaluations)
+            + Cost::passes(4);
         self.critical = critical.ok().map(|crossing| crossing.middle()).or(self.critical);
-        self.raising = raising.ok().map(|crossing| crossing.middle()).or(self.raising);
+        self.raising = raising.and_then(Result::ok).map(|crossing| crossing.middle()).or(self.raising);
 
         let rate = reading(critical, &quantity::CRITICAL_LEARNING_RATE, batch_size, at.mode);
         let sharpness = match &rate {
             Reading::Value(rate) => Reading::Value(inverse(rate, &quantity::CRITICAL_SHARPNESS)),
             unresolved => unresolved.clone(),
         };
-        let steps = match reading(raising, &quantity::LOSS_RAISING_STEPS, num_examples, at.mode) {
+        let steps = |raising| match reading(raising, &quantity::LOSS_RAISING_STEPS, num_examples, at.mode) {
             Reading::Value(length) => {
                 Reading::Value(length.scaled(1.0 / at.learning_rate, quantity::LOSS_RAISING_STEPS.unit))
             }
             unresolved => unresolved,
         };
-        Ok(vec![
+        let mut measured = vec![
             Measured::new(&quantity::CRITICAL_LEARNING_RATE, rate),
             Measured::new(&quantity::CRITICAL_SHARPNESS, sharpness),
-            Measured::new(&quantity::LOSS_RAISING_STEPS, steps),
-        ])
+        ];
+        measured.extend(raising.map(|raising| Measured::new(&quantity::LOSS_RAISING_STEPS, steps(raising))));
+        Ok(measured)
     }
 }
 
@@ -149,6 +179,7 @@ fn inverse(rate: &Estimate, quantity: &Quantity) -> Estimate {
 impl<B> Stateful for CriticalSharpnessProbe<'_, B> {
     fn save_state(&self, state: &mut State) {
         state.nest("batches", &self.batches);
+        state.put("num_readings", &self.num_readings);
         state.put("critical", &self.critical);
         state.put("raising", &self.raising);
         state.put("cost", &self.cost);
@@ -156,6 +187,7 @@ impl<B> Stateful for CriticalSharpnessProbe<'_, B> {
 
     fn load_state(&mut self, state: &State) -> Result<(), StateError> {
         state.restore("batches", &mut self.batches)?;
+        self.num_readings = state.get("num_readings")?;
         self.critical = state.get("critical")?;
         self.raising = state.get("raising")?;
         self.cost = state.get("cost")?;

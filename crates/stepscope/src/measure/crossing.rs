@@ -28,8 +28,8 @@ impl Crossing {
 
     /// Brackets, then halves the bracket on a logarithmic scale.
     ///
-    /// `start` (above 0) is tried first; from there lengths go outwards by 2, 4, 16, ... Near the answer, 5 or 6 evaluations give
-    /// it within 5 %. A loss that is not finite counts as above. Where a loss crosses the level several times, the
+    /// `start` (above 0) is tried first; from there lengths go outwards by f, f², f⁴, ... with f the `factor` (above 1). With 2, 5 or 6
+    /// evaluations near the answer give it within 5 %; with 1.2, three where it lies within that factor of the start. A loss that is not finite counts as above. Where a loss crosses the level several times, the
     /// bracket holds one of the crossings.
     ///
     /// The outcome is [`NoCrossing`] where all lengths tried lie on one side.
@@ -38,11 +38,12 @@ impl Crossing {
     /// Those of `loss`.
     pub fn search<E>(
         start: f64,
+        factor: f64,
         level: f64,
         mut loss: impl FnMut(f64) -> Result<f64, E>,
     ) -> Result<Result<Self, NoCrossing>, E> {
         let (mut low, mut high): (Option<f64>, Option<f64>) = (None, None);
-        let (mut length, mut factor) = (start, 2.0);
+        let (mut length, mut factor) = (start, factor);
         for evaluation in 1..=Self::MAX_EVALUATIONS {
             // Not finite is above, so the comparison is written from below.
             if loss(length)? <= level {
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     fn search(start: f64, loss: impl Fn(f64) -> f64) -> Result<Crossing, NoCrossing> {
-        let Ok(found) = Crossing::search(start, 0.0, |s| Ok::<f64, std::convert::Infallible>(loss(s)));
+        let Ok(found) = Crossing::search(start, 2.0, 0.0, |s| Ok::<f64, std::convert::Infallible>(loss(s)));
         found
     }
 
@@ -97,6 +98,21 @@ mod tests {
         for start in [1.6, 1.9, 2.1, 2.5] {
             let crossing = search(start, |s| -s + 0.5 * s * s).unwrap();
             assert!(crossing.num_evaluations <= 6, "{start}: {crossing:?}");
+        }
+    }
+
+    #[test]
+    fn a_narrow_search_from_a_good_guess_takes_three_evaluations_and_from_a_bad_one_still_brackets() {
+        let from = |start: f64| {
+            let Ok(found) = Crossing::search(start, 1.2, 0.0, |s| Ok::<_, std::convert::Infallible>(-s + 0.5 * s * s));
+            found.unwrap()
+        };
+        for start in [1.7, 1.9, 2.1, 2.3] {
+            assert_eq!(from(start).num_evaluations, 3, "{start}");
+        }
+        for start in [0.3, 0.9, 5.0, 12.0] {
+            let found = from(start);
+            assert!(found.low <= 2.0 && 2.0 < found.high && found.num_evaluations <= 9, "{start}: {found:?}");
         }
     }
 

@@ -111,6 +111,11 @@ pub struct NoiseProbe<'a, B = Batch> {
 }
 
 impl<'a, B> NoiseProbe<'a, B> {
+    /// Passes over a gradient's entries: it is copied, squared and summed; the tests sum twice more and take inner products.
+    pub(crate) const PASSES: usize = 7;
+    /// Those of the jackknife over groups of batches, however many batches there are.
+    const PASSES_OF_GROUPS: usize = 60;
+
     /// A probe of the gradients of `num_batches` (at least 3, with tests 4) of `batches`.
     pub fn new(batches: BatchSource<'a, B>, num_batches: usize) -> Self {
         Self { batches, num_batches, tested_noise_factor: None }
@@ -172,8 +177,10 @@ impl<N: BatchLoss<B>, B> Probe<N> for NoiseProbe<'_, B> {
     }
 
     fn cost(&self) -> Cost {
-        // Every gradient is copied, squared and summed; the tests sum twice more and take inner products.
-        let passes = self.num_batches * if self.tested_noise_factor.is_some() { 7 } else { 3 };
+        let passes = match self.tested_noise_factor {
+            Some(_) => self.num_batches * Self::PASSES + Self::PASSES_OF_GROUPS,
+            None => self.num_batches * 3,
+        };
         Cost::gradients(self.num_batches * self.batches.batch_size()) + Cost::passes(passes)
     }
 

@@ -1,7 +1,9 @@
 //! The Hessian as a whole: trace, norm, negative curvature.
 
 use stepscope_spectral::random::RandomStream;
-use stepscope_spectral::{Lanczos, LanczosConfig, LanczosError, StartVector, Which, hutchinson, spectral_measure};
+use stepscope_spectral::{
+    Lanczos, LanczosConfig, LanczosError, StartVector, TraceConfig, Which, estimate_trace, spectral_measure,
+};
 use stepscope_types::quantity::{self, Quantity};
 use stepscope_types::{Estimate, GradientMeasure, SavedSpectrum, Spectrum, SpectrumKind, Uncertainty};
 
@@ -13,12 +15,12 @@ use super::statistics::{dot, mean_and_error};
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Batch;
 
-/// Trace and Frobenius norm of the Hessian (Hutchinson), its algebraically smallest eigenvalue (Lanczos, started from the last
+/// Trace and Frobenius norm of the Hessian (by the estimator that suits the memory, [`estimate_trace`]), its algebraically smallest eigenvalue (Lanczos, started from the last
 /// reading's), the weight of its spectral density below zero (quadrature from random vectors), and the Takeuchi information
 /// criterion tr Σ/tr H where the gradient noise was measured at the same step. The density itself, raw, with the measure of the
 /// gradient along the eigenvalues, is handed out by [`Probe::take_spectrum`].
 ///
-/// Cost: 16 + 3·24 + at most `max_products` Hessian products and one gradient over the probe examples. Source: `curvature`, sections 4.5 and 4.6.
+/// Cost: at most 40 + 3·24 + `max_products` Hessian products and one gradient over the probe examples. Source: `curvature`, sections 4.5 and 4.6.
 #[derive(Debug)]
 pub struct HessianSpectrumProbe<B = Batch> {
     objective: Objective<B>,
@@ -31,8 +33,12 @@ pub struct HessianSpectrumProbe<B = Batch> {
 }
 
 impl<B> HessianSpectrumProbe<B> {
-    /// Random vectors for trace and norm.
-    const TRACE_PROBES: usize = 16;
+    /// Most products for trace and norm: from 30 on a sketch pays.
+    const TRACE_PRODUCTS: usize = 40;
+    /// The standard error of the trace, relative to it, at which they end earlier.
+    const TRACE_ERROR: f64 = 0.02;
+    /// Bytes that the sketch may take.
+    const TRACE_MEMORY: u64 = 1 << 30;
     /// Random vectors for the density.
     const DENSITY_PROBES: usize = 2;
     /// Products each of them gets.
@@ -104,7 +110,7 @@ impl<N: BatchLoss<B>, B> Probe<N> for HessianSpectrumProbe<B> {
     fn cost(&self) -> Cost {
         let density = (1 + Self::DENSITY_PROBES) * Self::DENSITY_PRODUCTS;
         let (products, examples) =
-            (Self::TRACE_PROBES as u64 + density as u64 + self.max_products, self.objective.num_examples());
+            (Self::TRACE_PRODUCTS as u64 + density as u64 + self.max_products, self.objective.num_examples());
         Cost::gradients(examples) + Cost::hessian_products(examples) * products as f64
     }
 
@@ -119,7 +125,12 @@ impl<N: BatchLoss<B>, B> Probe<N> for HessianSpectrumProbe<B> {
         };
         let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature);
         let unit = quantity::HESSIAN_TRACE.unit;
-        let traces = hutchinson(&mut operator, Self::TRACE_PROBES, unit, &mut self.random)?;
+        let config = TraceConfig {
+            max_products: Self::TRACE_PRODUCTS,
+            relative_error: Self::TRACE_ERROR,
+            max_memory: Self::TRACE_MEMORY,
+        };
+        let traces = estimate_trace(&mut operator, config, unit, &mut self.random)?;
         let start = match &self.warm_start {
             Some(eigenvector) => StartVector::Warm(eigenvector),
             None => StartVector::Random,

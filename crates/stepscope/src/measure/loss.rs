@@ -12,8 +12,8 @@ use crate::data::Batch;
 
 /// Training and test loss and, of losses that are cross-entropies, accuracy. Cost: one forward pass over both splits.
 ///
-/// The training set is the whole population of the training loss, so its values are exact; the test set is a
-/// sample, so its values carry standard errors. Where some training labels are random, the accuracy is also read on these and
+/// The training set is the whole population of the training loss, so its values are exact where all of it is looked at; the test
+/// set is a sample, so its values carry standard errors. Where some training labels are random, the accuracy is also read on these and
 /// on the others apart: the first rises above 1 / classes by memorising alone.
 #[derive(Debug)]
 pub struct LossProbe<B = Batch> {
@@ -21,12 +21,30 @@ pub struct LossProbe<B = Batch> {
     test: Objective<B>,
     /// Ascending.
     random_labels: Vec<u32>,
+    num_training_examples: usize,
 }
 
 impl<B> LossProbe<B> {
     /// A probe of these two splits.
     pub fn new(train: Objective<B>, test: Objective<B>) -> Self {
-        Self { train, test, random_labels: Vec::new() }
+        Self { num_training_examples: train.num_examples(), train, test, random_labels: Vec::new() }
+    }
+
+    /// The same with training examples that are a sample, without replacement, of so many.
+    pub fn sampled_from(mut self, num_training_examples: usize) -> Self {
+        self.num_training_examples = num_training_examples.max(self.train.num_examples());
+        self
+    }
+
+    /// The error of the training set's mean whose standard error in a far larger set would be `error`: none where all of it is looked at.
+    fn of_training_set(&self, error: Uncertainty) -> Uncertainty {
+        let (all, sample) = (self.num_training_examples as f64, self.train.num_examples() as f64);
+        match error {
+            Uncertainty::StandardError(error) if sample < all => {
+                Uncertainty::StandardError(error * ((all - sample) / (all - 1.0)).sqrt())
+            }
+            _ => Uncertainty::Exact,
+        }
     }
 
     /// The same probe of training examples of which those at these places, ascending, have random labels.
@@ -49,9 +67,11 @@ impl<N: BatchLoss<B>, B> Probe<N> for LossProbe<B> {
         let network = at.values();
         let (train, test) = (self.train.score(&network)?, self.test.score(&network)?);
         let test_error = Uncertainty::StandardError(test.standard_error());
-        let mut measured = vec![loss(&quantity::TRAIN_LOSS, &train, Uncertainty::Exact)];
+        let train_error = self.of_training_set(Uncertainty::StandardError(train.standard_error()));
+        let mut measured = vec![loss(&quantity::TRAIN_LOSS, &train, train_error)];
         if train.hits.is_some() {
-            measured.push(accuracy(&quantity::TRAIN_ACCURACY, &train, Uncertainty::Exact));
+            let error = self.of_training_set(binomial_error(&train));
+            measured.push(accuracy(&quantity::TRAIN_ACCURACY, &train, error));
         }
         measured.push(loss(&quantity::TEST_LOSS, &test, test_error));
         if test.hits.is_some() {

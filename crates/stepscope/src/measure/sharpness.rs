@@ -1,8 +1,11 @@
-//! The top Hessian eigenvalue along a run, and how near it is to the edge of stability.
+//! The top Hessian eigenvalues along a run, and how near the largest is to the edge of stability.
 
 use stepscope_spectral::random::RandomStream;
-use stepscope_spectral::{Affine, Lanczos, LanczosConfig, LinearOperator, Preconditioned, StartVector};
-use stepscope_types::quantity;
+use stepscope_spectral::{
+    Affine, EigenTracker, EigensolverConfig, Lanczos, LanczosConfig, LinearOperator, Preconditioned, StartVector,
+    TopEigenpair, Tracked,
+};
+use stepscope_types::quantity::{self, Quantity};
 use stepscope_types::spec::MeasureSpec;
 use stepscope_types::{Estimate, Reading, Uncertainty};
 
@@ -16,48 +19,129 @@ use super::statistics::{dot, norm};
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Batch;
 
-/// λ₁(H) by Lanczos on a fixed subset of the training set, with its Ritz residual; η λ₁, plain and over the optimizer's own
-/// threshold; the gradient's norm and its alignment with the eigenvector; with a [`BreakEvenMeter`], what that says.
+/// λ₁(H), and as many of the next ones as are asked for, on a fixed subset of the training set, with their Ritz residuals; η λ₁, plain and
+/// over the optimizer's own threshold; the gradient's norm and its alignment with the first eigenvector; with a
+/// [`BreakEvenMeter`], what that says.
 ///
-/// Each reading starts from the eigenvector of the one before, so that a few products suffice. Gradient descent on a
-/// quadratic is stable while η λ₁ < 2 (1 + momentum). Where the optimizer scales each parameter (Adam, groups), the position is that of
-/// λ₁(D^{1/2} H D^{1/2}), for as many products again.
+/// Each reading starts from the eigenvectors of the one before, so that a few products suffice, and every fiftieth starts anew
+/// ([`EigenTracker`]). With a scout, a new start looks for the eigenvectors over fewer examples first and needs few products over
+/// all. Gradient descent on a quadratic is stable while η λ₁ < 2 (1 + momentum). Where the optimizer scales each parameter (Adam,
+/// groups), the position is that of λ₁(D^{1/2} H D^{1/2}), for as many products again.
 ///
-/// Cost: one gradient and at most `max_products` Hessian products over the subset, and the meter's. Source: `curvature`, sections 4.4
-/// and 4.7. Invalid as the sharpness of the whole training loss where the subset is small: the value is that of the subset,
-/// whose size every record carries.
+/// Cost: one gradient and at most `max_products` Hessian products over the subset, and the meter's; less by [`Pace`]. Source: `curvature`,
+/// sections 4.4 and 4.7; the scout, ours. Invalid as the sharpness of the whole training loss where the subset is small: the value is
+/// that of the subset, whose size every record carries.
 #[derive(Debug)]
 pub struct SharpnessProbe<B = Batch> {
     objective: Objective<B>,
+    scout: Option<Objective<B>>,
     curvature: Curvature,
+    tracker: EigenTracker,
+    /// For the Hessian as the optimizer scales it.
     lanczos: Lanczos,
-    random: RandomStream,
-    warm_start: Option<Vec<f64>>,
     preconditioned_start: Option<Vec<f64>>,
+    random: RandomStream,
+    pace: Pace,
+    num_readings: u64,
     break_even: Option<BreakEvenMeter>,
     cost: Cost,
 }
 
+/// What a reading of a [`SharpnessProbe`] leaves out to be cheap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Most products of a reading without an earlier one, which then starts from the gradient; `None` for as many as any
+    /// reading may take, from a random vector or a scout's.
+    pub first_products: Option<u64>,
+    /// Most products of a reading that starts from an earlier one: at least 1, and no more than for any reading.
+    pub warm_products: u64,
+    /// Every so many readings there is a gradient, with its norm and alignment: at least 1.
+    pub gradient_every: u64,
+    /// Every so many readings the break-even meter reads: at least 1.
+    pub break_even_every: u64,
+}
+
+impl Pace {
+    /// Nothing is left out.
+    pub const FULL: Self =
+        Self { first_products: None, warm_products: u64::MAX, gradient_every: 1, break_even_every: 1 };
+
+    /// What a reading costs on average that starts from an earlier one.
+    pub(crate) fn warm_cost(&self, num_examples: usize, with_break_even: bool) -> Cost {
+        // On networks a warm start to a residual of a hundredth takes about five products.
+        let products = products_cost(num_examples, self.warm_products.min(5));
+        let meter = if with_break_even { BreakEvenMeter::cost(num_examples) } else { Cost::ZERO };
+        products
+            + Cost::gradients(num_examples) * (1.0 / self.gradient_every as f64)
+            + meter * (1.0 / self.break_even_every as f64)
+    }
+}
+
+/// What a first reading costs, with a scout over `num_scouts` examples.
+pub(crate) fn cold_cost(num_examples: usize, num_scouts: usize, pace: Pace) -> Cost {
+    let (of_scout, of_all) = match pace.first_products {
+        Some(products) => (0, products),
+        None if num_scouts > 0 => (14, 5),
+        None => (0, 12),
+    };
+    Cost::gradients(num_examples) + products_cost(num_scouts, of_scout) + products_cost(num_examples, of_all)
+}
+
+/// Hessian products, with the passes that keep their Krylov basis orthogonal.
+fn products_cost(num_examples: usize, count: u64) -> Cost {
+    Cost::hessian_products(num_examples) * count as f64 + Cost::passes((count * (10 + 3 * count) / 2) as usize)
+}
+
 impl<B> SharpnessProbe<B> {
+    /// Readings after which one starts anew.
+    const COLD_EVERY: u64 = 50;
+    /// Vectors that a reading keeps at a time, at most.
+    const MAX_BASIS: usize = 40;
+    /// The residual, relative to its eigenvalue, up to which an eigenvector is worth starting from.
+    const USEFUL: f64 = 0.5;
+
     /// A probe on `objective`, whose tensors are on the tracked device.
     pub fn new(objective: Objective<B>, spec: &MeasureSpec, random: RandomStream) -> Self {
-        let num_examples = objective.num_examples();
-        // A cold start on a network takes about a dozen products, a warm one four.
-        let products = Self::cost_of(num_examples, spec.max_products.min(12));
+        let config = EigensolverConfig {
+            num_largest: spec.eigenvalues as usize,
+            num_smallest: 0,
+            max_products: spec.max_products as usize,
+            max_basis: Self::MAX_BASIS,
+            tolerance: spec.tolerance,
+        };
         Self {
-            cost: Cost::gradients(num_examples) + products,
+            cost: cold_cost(objective.num_examples(), 0, Pace::FULL),
             objective,
+            scout: None,
             curvature: Curvature::Hessian,
+            tracker: EigenTracker::new(config, Self::COLD_EVERY).kept_up_to(Self::USEFUL),
             lanczos: Lanczos::new(LanczosConfig {
                 max_products: spec.max_products as usize,
                 tolerance: spec.tolerance,
                 ..LanczosConfig::default()
             }),
-            random,
-            warm_start: None,
             preconditioned_start: None,
+            random,
+            pace: Pace::FULL,
+            num_readings: 0,
             break_even: None,
         }
+    }
+
+    /// The same, whose new starts look for the eigenvectors over `scout` first: an eighth of the examples, say.
+    pub fn with_scout(mut self, scout: Objective<B>) -> Self {
+        self.cost = cold_cost(self.objective.num_examples(), scout.num_examples(), self.pace);
+        self.scout = Some(scout);
+        self
+    }
+
+    /// The same at that pace.
+    pub fn at_pace(mut self, pace: Pace) -> Self {
+        self.tracker = self.tracker.with_warm_products(usize::try_from(pace.warm_products).unwrap_or(usize::MAX));
+        self.pace = pace;
+        let num_scouts = self.scout.as_ref().map_or(0, Objective::num_examples);
+        self.cost = cold_cost(self.objective.num_examples(), num_scouts, pace);
+        self
     }
 
     /// The same with differences of gradients in place of exact products, for a smooth module without tangent rules.
@@ -72,21 +156,42 @@ impl<B> SharpnessProbe<B> {
         self
     }
 
-    /// Products, with the Krylov vectors that each is made orthogonal to.
-    fn cost_of(num_examples: usize, num_products: u64) -> Cost {
-        let passes = num_products * (4 + num_products);
-        Cost::hessian_products(num_examples) * num_products as f64 + Cost::passes(passes as usize)
-    }
-
     /// The same with a break-even meter, which reads along the eigenvector of each reading.
     pub fn with_break_even(mut self, meter: BreakEvenMeter) -> Self {
         self.break_even = Some(meter);
         self.cost = self.cost + BreakEvenMeter::cost(self.objective.num_examples());
         self
     }
-}
 
-impl<B> SharpnessProbe<B> {
+    /// The eigenpairs at this point, and what they cost.
+    fn track<N: BatchLoss<B>>(
+        &mut self,
+        at: &ProbePoint<'_, N>,
+        gradient: Option<&[f64]>,
+    ) -> Result<(Tracked, Cost), ProbeError> {
+        let operator = |objective| CurvatureOperator::new(at.network, objective, at.layout, self.curvature);
+        let (mut all, random) = (operator(&self.objective), &mut self.random);
+        let num_examples = self.objective.num_examples();
+        let seed = gradient.filter(|gradient| norm(gradient) > 0.0 && self.tracker.is_cold(gradient.len()));
+        if let (Some(products), Some(gradient)) = (self.pace.first_products, seed) {
+            let mut seeded = self.tracker.clone().with_warm_products(products as usize);
+            seeded.restore(vec![gradient.to_vec()], 0);
+            let outcome = seeded.measure(&mut all, random)?;
+            self.tracker.restore(seeded.vectors().to_vec(), seeded.num_since_cold());
+            let cost = products_cost(num_examples, outcome.num_products);
+            return Ok((Tracked { outcome, num_scout_products: 0 }, cost));
+        }
+        let Some(scout) = &self.scout else {
+            let outcome = self.tracker.measure(&mut all, random)?;
+            let cost = products_cost(num_examples, outcome.num_products);
+            return Ok((Tracked { outcome, num_scout_products: 0 }, cost));
+        };
+        let tracked = self.tracker.measure_scouted(&mut all, &mut operator(scout), random)?;
+        let of_scout = products_cost(scout.num_examples(), tracked.num_scout_products);
+        let cost = products_cost(num_examples, tracked.outcome.num_products) + of_scout;
+        Ok((tracked, cost))
+    }
+
     /// η λ₁ over what the optimizer's rule bears; for a rule that scales parameters, with λ₁ of the scaled Hessian, which
     /// is recorded too.
     fn position<N: BatchLoss<B>>(
@@ -117,7 +222,7 @@ impl<B> SharpnessProbe<B> {
             _ => StartVector::Random,
         };
         let outcome = self.lanczos.run(&mut operator, start, &mut self.random)?;
-        self.cost = self.cost + Self::cost_of(self.objective.num_examples(), outcome.num_products);
+        self.cost = self.cost + products_cost(self.objective.num_examples(), outcome.num_products);
         let Some(top) = outcome.eigenpairs.into_iter().next() else { return Ok(Vec::new()) };
         let of_scaled = &quantity::PRECONDITIONED_TOP_EIGENVALUE;
         let felt = Estimate::new(top.eigenvalue, of_scaled.unit, Uncertainty::Residual(top.residual))
@@ -126,6 +231,40 @@ impl<B> SharpnessProbe<B> {
             .in_mode(at.mode);
         self.preconditioned_start = Some(top.eigenvector);
         Ok(vec![Measured::new(of_scaled, felt.clone()), position(felt)])
+    }
+
+    /// What follows from the first eigenpair, for the Hessian.
+    fn stability<N: BatchLoss<B>>(
+        &mut self,
+        at: &ProbePoint<'_, N>,
+        top: &TopEigenpair,
+        sharpness: Estimate,
+        gradient: Option<&[f64]>,
+    ) -> Result<Vec<Measured>, ProbeError> {
+        let num_examples = self.objective.num_examples();
+        // The products are counted once, with the eigenvalue that they were spent on.
+        let effective = sharpness.clone().with_products(0).scaled(at.learning_rate, quantity::EFFECTIVE_SHARPNESS.unit);
+        let mut measured = vec![Measured::new(&quantity::EFFECTIVE_SHARPNESS, effective)];
+        measured.extend(self.position(at, &sharpness)?);
+        if let Some(gradient) = gradient {
+            let cosine = dot(gradient, &top.eigenvector).abs() / norm(gradient);
+            measured.push(self.exact(&quantity::GRADIENT_HESSIAN_ALIGNMENT, cosine, at));
+        }
+        if let Some(shared) = at.shared {
+            shared.set_sharpest_direction(&top.eigenvector);
+        }
+        if let Some(meter) = &mut self.break_even
+            && self.num_readings.is_multiple_of(self.pace.break_even_every.max(1))
+        {
+            measured.extend(meter.measure(at, &self.objective, &top.eigenvector)?);
+            self.cost = self.cost + BreakEvenMeter::cost(num_examples);
+        }
+        Ok(measured)
+    }
+
+    fn exact<N>(&self, quantity: &'static Quantity, value: f64, at: &ProbePoint<'_, N>) -> Measured {
+        let estimate = Estimate::new(value, quantity.unit, Uncertainty::Exact);
+        Measured::new(quantity, estimate.over_examples(self.objective.num_examples() as u64).in_mode(at.mode))
     }
 }
 
@@ -144,61 +283,32 @@ impl<N: BatchLoss<B>, B> Probe<N> for SharpnessProbe<B> {
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
-        let num_examples = self.objective.num_examples() as u64;
-        let (_, gradient) = self.objective.loss_and_gradient(at.network, at.layout)?;
-        let gradient_norm = norm(&gradient);
-        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature);
-        let start = match &self.warm_start {
-            Some(eigenvector) => StartVector::Warm(eigenvector),
-            None => StartVector::Random,
+        let num_examples = self.objective.num_examples();
+        let mut measured = Vec::new();
+        let is_seeded = self.pace.first_products.is_some() && self.tracker.is_cold(at.layout.num_params());
+        let wants_gradient = is_seeded || self.num_readings.is_multiple_of(self.pace.gradient_every.max(1));
+        let gradient = match wants_gradient {
+            true => Some(self.objective.loss_and_gradient(at.network, at.layout)?.1),
+            false => None,
         };
-        let outcome = self.lanczos.run(&mut operator, start, &mut self.random)?;
-        self.cost = Cost::gradients(self.objective.num_examples())
-            + Self::cost_of(self.objective.num_examples(), outcome.num_products);
-        let mut measured = vec![Measured::new(
-            &quantity::GRADIENT_NORM,
-            Estimate::new(gradient_norm, quantity::GRADIENT_NORM.unit, Uncertainty::Exact)
-                .over_examples(num_examples)
-                .in_mode(at.mode),
-        )];
-        if let Some(top) = outcome.eigenpairs.into_iter().next() {
-            if self.curvature == Curvature::GaussNewton {
-                let quantity = &quantity::GAUSS_NEWTON_TOP_EIGENVALUE;
-                let estimate = Estimate::new(top.eigenvalue, quantity.unit, Uncertainty::Residual(top.residual));
-                let estimate = estimate.over_examples(num_examples).with_products(outcome.num_products);
-                measured.push(Measured::new(quantity, estimate.in_mode(at.mode)));
-                self.warm_start = Some(top.eigenvector);
-                return Ok(measured);
-            }
-            let sharpness = Estimate::new(
-                top.eigenvalue,
-                quantity::HESSIAN_TOP_EIGENVALUE.unit,
-                Uncertainty::Residual(top.residual),
-            )
-            .over_examples(num_examples)
-            .with_products(outcome.num_products)
-            .in_mode(at.mode);
-            // The products are counted once, with the eigenvalue that they were spent on.
-            let effective =
-                sharpness.clone().with_products(0).scaled(at.learning_rate, quantity::EFFECTIVE_SHARPNESS.unit);
-            let position = self.position(at, &sharpness)?;
-            let cosine = dot(&gradient, &top.eigenvector).abs() / gradient_norm;
-            let alignment = Estimate::new(cosine, quantity::GRADIENT_HESSIAN_ALIGNMENT.unit, Uncertainty::Exact)
-                .over_examples(num_examples)
+        measured.extend(gradient.iter().map(|gradient| self.exact(&quantity::GRADIENT_NORM, norm(gradient), at)));
+        let (Tracked { outcome, num_scout_products }, cost) = self.track(at, gradient.as_deref())?;
+        self.cost = cost + if wants_gradient { Cost::gradients(num_examples) } else { Cost::ZERO };
+        let mut num_products = outcome.num_products + num_scout_products;
+        let is_hessian = self.curvature != Curvature::GaussNewton;
+        let first = if is_hessian { &quantity::HESSIAN_TOP_EIGENVALUE } else { &quantity::GAUSS_NEWTON_TOP_EIGENVALUE };
+        let others = if is_hessian { &quantity::HESSIAN_EIGENVALUES[..] } else { &[] };
+        for (quantity, pair) in std::iter::once(first).chain(others.iter().copied()).zip(&outcome.largest) {
+            let estimate = Estimate::new(pair.eigenvalue, quantity.unit, Uncertainty::Residual(pair.residual))
+                .over_examples(num_examples as u64)
+                .with_products(std::mem::take(&mut num_products))
                 .in_mode(at.mode);
-            measured.push(Measured::new(&quantity::HESSIAN_TOP_EIGENVALUE, sharpness));
-            measured.push(Measured::new(&quantity::EFFECTIVE_SHARPNESS, effective));
-            measured.extend(position);
-            measured.push(Measured::new(&quantity::GRADIENT_HESSIAN_ALIGNMENT, alignment));
-            if let Some(shared) = at.shared {
-                shared.set_sharpest_direction(&top.eigenvector);
+            measured.push(Measured::new(quantity, estimate.clone()));
+            if quantity == &quantity::HESSIAN_TOP_EIGENVALUE {
+                measured.extend(self.stability(at, pair, estimate, gradient.as_deref())?);
             }
-            if let Some(meter) = &mut self.break_even {
-                measured.extend(meter.measure(at, &self.objective, &top.eigenvector)?);
-                self.cost = self.cost + BreakEvenMeter::cost(self.objective.num_examples());
-            }
-            self.warm_start = Some(top.eigenvector);
         }
+        self.num_readings += 1;
         Ok(measured)
     }
 }
@@ -206,12 +316,15 @@ impl<N: BatchLoss<B>, B> Probe<N> for SharpnessProbe<B> {
 impl<B> Stateful for SharpnessProbe<B> {
     fn save_state(&self, state: &mut State) {
         state.nest("random", &self.random);
-        if let Some(eigenvector) = &self.warm_start {
-            state.put_vector("warm_start", eigenvector.clone());
+        state.put("num_vectors", &self.tracker.vectors().len());
+        for (index, vector) in self.tracker.vectors().iter().enumerate() {
+            state.put_vector(&format!("vectors/{index}"), vector.clone());
         }
         if let Some(eigenvector) = &self.preconditioned_start {
             state.put_vector("preconditioned_start", eigenvector.clone());
         }
+        state.put("num_since_cold", &self.tracker.num_since_cold());
+        state.put("num_readings", &self.num_readings);
         if let Some(meter) = &self.break_even {
             state.nest("break_even", meter);
         }
@@ -220,9 +333,13 @@ impl<B> Stateful for SharpnessProbe<B> {
 
     fn load_state(&mut self, state: &State) -> Result<(), StateError> {
         state.restore("random", &mut self.random)?;
-        self.warm_start = state.vector_of_any_length("warm_start").ok().map(<[f64]>::to_vec);
+        let num_vectors: usize = state.get("num_vectors")?;
+        let vector = |index| Ok(state.vector_of_any_length(&format!("vectors/{index}"))?.to_vec());
+        let vectors = (0..num_vectors).map(vector).collect::<Result<_, StateError>>()?;
+        self.tracker.restore(vectors, state.get("num_since_cold")?);
         let preconditioned = state.vector_of_any_length("preconditioned_start");
         self.preconditioned_start = preconditioned.ok().map(<[f64]>::to_vec);
+        self.num_readings = state.get("num_readings")?;
         if let Some(meter) = &mut self.break_even {
             state.restore("break_even", meter)?;
         }

@@ -15,6 +15,7 @@ mod param_pattern;
 mod param_tensors;
 mod pass;
 mod precision;
+mod taps;
 
 use burn::module::{Module, ModuleDisplay};
 
@@ -27,9 +28,10 @@ pub use networks::{Mlp, SimpleCnn};
 pub use param_layout::ParamLayout;
 pub use param_pattern::PatternError;
 pub use param_tensors::ParamTensors;
-pub use pass::{DropoutMode, NormalisationMode, Pass, PassFault};
+pub use pass::{DropoutMode, Multiplications, NormalisationMode, Pass, PassFault};
 pub(crate) use precision::cast_to;
 pub use precision::in_precision;
+pub(crate) use taps::Tap;
 
 /// A network whose forward pass is written over [`Dual`] tensors.
 ///

@@ -11,6 +11,7 @@ use stepscope_types::Mode;
 use thiserror::Error;
 
 use super::precision::cast_to;
+use super::taps::{Tap, plain};
 use super::{BatchStatistics, Dual, ParamTensors};
 
 /// The context of a forward pass.
@@ -29,6 +30,7 @@ pub struct Pass {
     dropout: DropoutMode,
     first_example: u64,
     products: Option<DType>,
+    is_tapped: bool,
     found: RefCell<Found>,
 }
 
@@ -36,6 +38,17 @@ pub struct Pass {
 struct Found {
     statistics: BatchStatistics,
     fault: Option<PassFault>,
+    multiplications: Multiplications,
+    taps: Vec<Tap>,
+}
+
+/// Multiplications with a weight, in the layers that are mostly such: fully connected and convolutional ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Multiplications {
+    /// In layers whose input does not depend on parameters, so that no gradient has to reach it.
+    pub first: u64,
+    /// In all others.
+    pub inner: u64,
 }
 
 /// What parameters' tangents are in a pass at other weights than the network's.
@@ -109,6 +122,11 @@ impl Pass {
     /// A forward pass along `direction`: every parameter comes with its part as its tangent.
     pub fn along(direction: ParamTensors) -> Self {
         Self { direction: Some(direction), ..Self::default() }
+    }
+
+    /// A plain forward pass on which layers keep what the norms of the examples' gradients are made of.
+    pub(crate) fn tapped() -> Self {
+        Self { is_tapped: true, ..Self::default() }
     }
 
     /// The pass of a training step: batch statistics, dropout by the mask of `dropout_seed`.
@@ -245,9 +263,44 @@ impl Pass {
         self.found.borrow().statistics.clone()
     }
 
-    /// Takes over what a clone of this pass saw since.
-    pub(crate) fn take_statistics_of(&self, clone: &Self) {
-        self.found.borrow_mut().statistics = clone.statistics();
+    /// What the values of everything that went through this pass took. First layers are told from inner ones on a pass
+    /// along a direction only.
+    pub fn multiplications(&self) -> Multiplications {
+        self.found.borrow().multiplications
+    }
+
+    /// Counts the multiplications of a layer applied to `x`.
+    pub(super) fn count<const D: usize>(&self, x: &Dual<D>, multiplications: usize) {
+        let mut found = self.found.borrow_mut();
+        let counted = &mut found.multiplications;
+        let place = if x.tangent.is_some() { &mut counted.inner } else { &mut counted.first };
+        *place += multiplications as u64;
+    }
+
+    /// Takes over what a clone of this pass has seen since, and before.
+    pub(crate) fn take_over(&self, clone: &Self) {
+        *self.found.borrow_mut() = clone.found.borrow().clone();
+    }
+
+    /// What layers kept on a tapped pass, in the order in which it reached them.
+    pub(crate) fn taps(&self) -> Vec<Tap> {
+        self.found.borrow().taps.clone()
+    }
+
+    /// The output `y` of a layer applied to `x`; on a tapped pass with zeros added, which `tap` keeps together with the input.
+    pub(super) fn tap<const D: usize, const E: usize>(
+        &self,
+        x: &Tensor<D>,
+        y: Dual<E>,
+        tap: impl FnOnce(Tensor<D>, Tensor<E>) -> Tap,
+    ) -> Dual<E> {
+        if !self.is_tapped {
+            return y;
+        }
+        let (device, dtype) = (y.value.device(), y.value.dtype());
+        let zeros: Tensor<E> = Tensor::zeros(y.value.dims(), (&device, dtype)).require_grad();
+        self.found.borrow_mut().taps.push(tap(plain(x), zeros.clone()));
+        Dual { value: y.value + zeros, tangent: y.tangent }
     }
 
     pub(crate) fn report(&self, fault: PassFault) {

@@ -81,7 +81,7 @@ impl MeasuredMode {
             if let Some(batch) = batches.get(index) {
                 let own = pass.clone().with_dropout(self.dropout).with_first_example(batch.first_example);
                 network.logits(Dual::constant(batch.images.clone()), &own);
-                pass.take_statistics_of(&own);
+                pass.take_over(&own);
             }
         })
     }

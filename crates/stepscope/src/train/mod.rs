@@ -1,5 +1,6 @@
 //! The training loop, its events, and what it needs.
 
+mod afford;
 mod averaging;
 mod budget;
 mod device_check;

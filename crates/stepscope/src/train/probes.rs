@@ -6,14 +6,15 @@ use stepscope_types::schedule::Shape;
 use stepscope_types::spec::{self, Instrument};
 use stepscope_types::{RunSpec, TrainingDuration};
 
+use super::afford::Means;
 use super::plan::Plan;
 use super::run_loop::ScheduledProbe;
 use super::schedule::Due;
 use crate::backend::Backend;
 use crate::control::schedule::cooldown;
-use crate::data::{Dataset, SamplingError, Split, probe_subset};
+use crate::data::{Batch, Dataset, SamplingError, Split, probe_subset};
 use crate::measure::{
-    BatchSharpnessProbe, BatchSource, BreakEvenMeter, ChordPlan, CriticalSharpnessProbe, DistanceProbe,
+    BatchSharpnessProbe, BatchSource, BreakEvenMeter, ChordPlan, Cost, CriticalSharpnessProbe, DistanceProbe,
     FixedBatchesProbe, GradientCovarianceProbe, HalfRateGaugeProbe, HessianSpectrumProbe, LossProbe, NoiseProbe,
     Objective, OneStepProbe, Probe, SharpnessProbe, TwoPointProbe,
 };
@@ -25,13 +26,19 @@ pub(super) struct RunProbes<'d, N> {
 }
 
 impl<'d, N: Network> RunProbes<'d, N> {
-    pub(super) fn new(spec: &'d RunSpec, dataset: &'d Dataset, backend: &Backend) -> Result<Self, SamplingError> {
+    /// With what `means` allow to look at.
+    pub(super) fn new(
+        spec: &'d RunSpec,
+        dataset: &'d Dataset,
+        backend: &Backend,
+        means: Means,
+    ) -> Result<Self, SamplingError> {
         let mut instruments = spec.measure.chosen_instruments();
         let is_gauged = spec.schedule.learning_rate.as_ref().is_some_and(|schedule| schedule.gauged().is_some());
         if is_gauged && !instruments.contains(&Instrument::TwoPoint) {
             instruments.push(Instrument::TwoPoint);
         }
-        let bench = Bench { spec, dataset, backend };
+        let bench = Bench { spec, dataset, backend, means };
         let mut probes = Vec::new();
         for &instrument in &instruments {
             if let Some(probe) = bench.probe(instrument, &instruments)? {
@@ -84,6 +91,7 @@ struct Bench<'d, 'b> {
     spec: &'d RunSpec,
     dataset: &'d Dataset,
     backend: &'b Backend,
+    means: Means,
 }
 
 impl<'d> Bench<'d, '_> {
@@ -95,11 +103,7 @@ impl<'d> Bench<'d, '_> {
     ) -> Result<Option<Box<dyn Probe<N> + 'd>>, SamplingError> {
         let measure = &self.spec.measure;
         let probe: Box<dyn Probe<N> + 'd> = match instrument {
-            Instrument::Loss => {
-                let [train, test] =
-                    [&self.dataset.train, &self.dataset.test].map(|split| self.objective(split, &all(split)));
-                Box::new(LossProbe::new(train, test).with_random_labels(self.dataset.random_labels.clone()))
-            }
+            Instrument::Loss => Box::new(self.losses()?),
             // The meter needs the eigenvector, so asking for it alone brings the sharpness with it.
             Instrument::BreakEven if chosen.contains(&Instrument::Sharpness) => return Ok(None),
             Instrument::Sharpness | Instrument::BreakEven => {
@@ -108,7 +112,8 @@ impl<'d> Bench<'d, '_> {
             Instrument::GradientNoise => Box::new(self.noise()),
             Instrument::CriticalSharpness => {
                 let examples = self.subset(CRITICAL_EXAMPLES)?;
-                Box::new(CriticalSharpnessProbe::new(self.batches("critical sharpness"), examples))
+                let probe = CriticalSharpnessProbe::new(self.batches("critical sharpness"), examples);
+                Box::new(probe.with_raising_every(if self.means.are_limited() { RAISING_EVERY } else { 1 }))
             }
             Instrument::BatchSharpness => Box::new(BatchSharpnessProbe::new(
                 self.batches("batch sharpness"),
@@ -146,8 +151,30 @@ impl<'d> Bench<'d, '_> {
         Ok(Some(probe))
     }
 
+    /// Of whole splits, or of the samples of them that can be afforded.
+    fn losses(&self) -> Result<LossProbe, SamplingError> {
+        let Dataset { train, test, .. } = self.dataset;
+        let counts = self.means.losses([train.num_examples(), test.num_examples()]);
+        let sample = |split: &Split, count: usize| match count < split.num_examples() {
+            true => probe_subset(split.num_examples(), count as u64, self.spec.seeds.probe_seed()),
+            false => Ok((0..split.num_examples() as u32).collect()),
+        };
+        let (of_train, of_test) = (sample(train, counts[0])?, sample(test, counts[1])?);
+        let is_random = |(_, index): &(u32, &u32)| self.dataset.random_labels.binary_search(index).is_ok();
+        let places = (0..).zip(&of_train).filter(is_random).map(|(place, _)| place).collect();
+        let probe = LossProbe::new(self.objective(train, &of_train), self.objective(test, &of_test));
+        Ok(probe.sampled_from(train.num_examples()).with_random_labels(places))
+    }
+
     fn sharpness(&self, with_break_even: bool) -> Result<SharpnessProbe, SamplingError> {
-        let probe = SharpnessProbe::new(self.subset(self.affordable())?, &self.spec.measure, self.random("sharpness"));
+        let examples = self.spec.measure.examples.min(self.num_train() as u64);
+        let plan = self.means.sharpness(examples, with_break_even);
+        let random = self.random("sharpness");
+        let mut probe = SharpnessProbe::new(self.subset(plan.num_examples)?, &self.spec.measure, random);
+        if plan.num_scouts > 0 {
+            probe = probe.with_scout(self.subset(plan.num_scouts)?);
+        }
+        let probe = probe.at_pace(plan.pace);
         if !with_break_even {
             return Ok(probe);
         }
@@ -155,21 +182,12 @@ impl<'d> Bench<'d, '_> {
         Ok(probe.with_break_even(BreakEvenMeter::new(self.sampling(), batch_size, num_examples)))
     }
 
-    /// Examples on which a run's budget allows about ten readings of the sharpness: no limit without a budget.
-    fn affordable(&self) -> u64 {
-        let (Some(budget), Ok(plan)) =
-            (self.spec.measure.chosen_budget(), Plan::new(self.spec, self.num_train() as u64))
-        else {
-            return u64::MAX;
-        };
-        let examples = plan.num_steps as f64 * plan.mean_batch_size() * budget.share() * SHARPNESS_SHARE;
-        ((examples / TEN_READINGS) as u64).max(LEAST_SHARPNESS_EXAMPLES)
-    }
-
     fn noise(&self) -> NoiseProbe<'d> {
         let measure = &self.spec.measure;
         let batches = self.batches_of(measure.noise_batch_size.get(), "gradient noise");
-        let probe = NoiseProbe::new(batches, measure.noise_batches as usize);
+        let (batch_size, passes) = (batches.batch_size(), NoiseProbe::<Batch>::PASSES);
+        let batch = Cost::gradients(batch_size) + Cost::passes(passes);
+        let probe = NoiseProbe::new(batches, self.means.noise_batches(measure.noise_batches, batch) as usize);
         // The plan has refused a batch larger than the training set, the only one without a factor.
         probe.with_tests(self.sampling().noise_factor(self.spec.train.batch_size).unwrap_or(0.0))
     }
@@ -226,10 +244,6 @@ impl<'d> Bench<'d, '_> {
     }
 }
 
-fn all(split: &Split) -> Vec<u32> {
-    (0..split.num_examples() as u32).collect()
-}
-
 /// Probe examples on which the raising of the loss is watched: a rise of a fifth needs no more.
 const CRITICAL_EXAMPLES: u64 = 256;
 /// Batches that a reading of the batch sharpness may draw.
@@ -244,10 +258,5 @@ const NUM_STEP_BATCHES: usize = 4;
 const NUM_GAUGE_UPDATES: usize = 8;
 /// Probe examples on which it evaluates them.
 const GAUGE_EXAMPLES: u64 = 512;
-/// Part of a budget that goes to the sharpness.
-const SHARPNESS_SHARE: f64 = 0.4;
-/// What ten readings cost for each example, in its gradients: a cold start of 12 Hessian products, then 4 each, with a gradient and
-/// the break-even meter each time.
-const TEN_READINGS: f64 = 12.0 * 8.0 / 3.0 + 9.0 * 4.0 * 8.0 / 3.0 + 10.0 * 4.0;
-/// Fewer examples than this have another curvature.
-const LEAST_SHARPNESS_EXAMPLES: u64 = 128;
+/// Readings of the critical learning rate for one of the steps that raise the loss, where there is a budget.
+const RAISING_EVERY: u64 = 5;

@@ -7,6 +7,7 @@ use stepscope_types::spec::{self, OptimizerMethod};
 use stepscope_types::{BatchSize, Manifest, ModelManifest, RunSpec, Seeds, Software};
 use thiserror::Error;
 
+use super::afford::Means;
 use super::averaging::{AverageSetup, bank};
 use super::event::Sink;
 use super::interrupt::Interrupt;
@@ -21,7 +22,7 @@ use crate::control::{MethodError, method};
 use crate::data::{
     Batch, DataError, Dataset, Loader, Sampler, SamplingError, WithReplacement, planned_sampler, probe_subset, sampler,
 };
-use crate::measure::Objective;
+use crate::measure::{CostModel, Objective};
 use crate::models::{InMode, Model, ModelError, ParamLayout, describe};
 
 /// Examples whose statistics one forward pass finds; of more, layer after layer takes a pass.
@@ -205,7 +206,8 @@ impl<'a> Run<'a> {
         let Self { spec, dataset, backend, plan, network, resume, interrupt } = self;
         let (num_train, seeds) = (dataset.train.num_examples(), spec.seeds);
         let (plain, dtype) = (backend.plain(), backend.dtype());
-        let mut own = RunProbes::new(spec, dataset, &measured_on)?;
+        let model = CostModel::of(&network, dataset.shape, &backend.tracked(), dtype);
+        let mut own = RunProbes::new(spec, dataset, &measured_on, Means::of(spec, &plan, model))?;
         let mut probes = own.scheduled(&plan);
         // Field by field, so that the longer borrow of the caller's probes may shrink to that of the ones above.
         probes.extend(extra.into_iter().map(|ScheduledProbe { probe, due }| ScheduledProbe { probe, due }));
@@ -245,6 +247,7 @@ impl<'a> Run<'a> {
             probes,
             measured_mode,
             budget: spec.measure.chosen_budget(),
+            cost_model: model,
             dropout_seed: seeds.data_seed(),
             micro_batch_size: spec.train.micro_batch_size.map(BatchSize::get),
             statistics_examples,

@@ -21,7 +21,7 @@ use crate::checkpoint::{NETWORK, State, StateError};
 use crate::control::schedule::ScheduleRecorder;
 use crate::control::{Context, Halt, Method, NetworkOracle, Numbered, Passes, StepReport};
 use crate::data::{Batch, Dataset, Loader, Sampler};
-use crate::measure::{Cost, Measured, Objective, Probe, ProbeError, ProbePoint, SharedReadings};
+use crate::measure::{Cost, CostModel, Measured, Objective, Probe, ProbeError, ProbePoint, SharedReadings};
 use crate::models::{InMode, Network, ParamLayout, in_precision};
 
 /// A probe with the steps at which it measures.
@@ -58,6 +58,8 @@ pub struct TrainingLoop<'p, N: Network> {
     pub measured_mode: MeasuredMode,
     /// What all readings together may cost, as a share of the training; `None` for no limit.
     pub budget: Option<MeasureBudget>,
+    /// What the parts of a reading are worth on this network.
+    pub cost_model: CostModel,
     /// Where every step's dropout masks come from.
     pub dropout_seed: u64,
     /// Examples a pass; `None` for a whole batch.
@@ -211,7 +213,7 @@ impl<N: Network> TrainingLoop<'_, N> {
             schedules: ScheduleRecorder::default(),
             watch: DivergenceWatch::new(),
             averages: self.averages.take().map(|setup| Averages::new(&self.plan, setup)),
-            budget: Budget::new(self.budget, self.plan.num_steps, Cost::gradients(1) * self.plan.mean_batch_size()),
+            budget: Budget::new(self.budget, self.plan.num_steps, self.plan.mean_batch_size(), self.cost_model),
             updates: 0,
             passes: Passes::default(),
             clock: Clock { started: Instant::now(), earlier_seconds: 0.0 },

@@ -5,6 +5,7 @@ use std::time::Instant;
 use stepscope_types::spec::Instrument;
 use stepscope_types::{Measurement, SavedSpectrum, Step, Timing};
 
+use super::afford::Means;
 use super::probes::RunProbes;
 use super::run::{Run, RunError};
 use super::run_loop::TrainError;
@@ -46,7 +47,8 @@ impl Run<'_> {
             method.set_momentum(momentum.at(step.0));
         }
         let backend = Self::measured_on(self.spec, &self.backend)?;
-        let (shared, mut probes) = (SharedReadings::default(), RunProbes::new(self.spec, self.dataset, &backend)?);
+        let (shared, mut probes) =
+            (SharedReadings::default(), RunProbes::new(self.spec, self.dataset, &backend, Means::unlimited())?);
         let mode = self.measured_mode(&backend)?;
         let network = in_precision(self.network.clone(), backend.dtype());
         let layout = ParamLayout::of(&network);

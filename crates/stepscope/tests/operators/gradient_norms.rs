@@ -1,9 +1,9 @@
 //! Norms of the examples' gradients, exact and projected.
 
 use stepscope::measure::Objective;
-use stepscope::models::ParamLayout;
+use stepscope::models::{Model, ParamLayout};
 use stepscope::spectral::random::RandomStream;
-use stepscope::types::spec::{Activation, ModelKind, Precision};
+use stepscope::types::spec::{Activation, ModelKind, ModelSpec, Normalisation, Precision};
 
 use crate::common::{digits, fashion, model, norm, objective};
 
@@ -13,7 +13,7 @@ fn norms_are_those_of_gradients_over_single_examples_dense_and_convolutional() {
         let network = model(kind, Activation::Relu, Precision::F64, &dataset);
         let layout = ParamLayout::of(&network);
         let together = objective(&dataset, 7, Precision::F64);
-        let norms = together.gradient_norms(&network, &layout).unwrap();
+        let norms = together.gradient_norms_one_by_one(&network, &layout).unwrap();
         let (batch, _) = together.micro_batches().next().unwrap();
         let alone = Objective::from_batches((0..7).map(|example| batch.slice(example..example + 1)), |_| 1);
         let (mut by_hand, mut mean) = (Vec::new(), vec![0.0; layout.num_params()]);
@@ -27,6 +27,37 @@ fn norms_are_those_of_gradients_over_single_examples_dense_and_convolutional() {
         // Their mean is the gradient: no example was taken twice.
         let (_, gradient) = together.loss_and_gradient(&network, &layout).unwrap();
         assert!(crate::common::relative_error(&mean, &gradient) < 1e-12, "{kind:?}");
+    }
+}
+
+#[test]
+fn norms_from_one_backward_pass_are_those_of_one_by_one() {
+    let narrow = |kind, normalisation| ModelSpec {
+        hidden: (kind == ModelKind::Mlp).then(|| vec![12, 9]),
+        precision: Precision::F64,
+        normalisation,
+        kind,
+        ..ModelSpec::default()
+    };
+    let fashion = fashion();
+    // The last one uses weights several times, so its norms are taken one by one on either side.
+    for spec in [
+        narrow(ModelKind::Mlp, None),
+        narrow(ModelKind::SimpleCnn, None),
+        narrow(ModelKind::Mlp, Some(Normalisation::Batch)),
+        narrow(ModelKind::ResNet8, None),
+        narrow(ModelKind::SimpleCnn, Some(Normalisation::Group)),
+        narrow(ModelKind::VisionTransformer, None),
+    ] {
+        let backend = stepscope::backend::Backend::cpu(Precision::F64);
+        let random = RandomStream::new(3, 0);
+        let network = Model::new(&spec, fashion.shape, fashion.num_classes, random, &backend).unwrap();
+        let layout = ParamLayout::of(&network);
+        let objective = objective(&fashion, 5, Precision::F64);
+        let fast = objective.gradient_norms(&network, &layout).unwrap();
+        let slow = objective.gradient_norms_one_by_one(&network, &layout).unwrap();
+        let error = crate::common::relative_error(&fast, &slow);
+        assert!(error < 1e-10, "{:?} {:?}: {error:.1e}", spec.kind, spec.normalisation);
     }
 }
 

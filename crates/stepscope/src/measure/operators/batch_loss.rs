@@ -134,8 +134,6 @@ fn logits<N: Network>(network: &N, images: &Tensor<4>, first_example: u64, pass:
     }
     let own = pass.clone().with_first_example(pass.first_example() + first_example);
     let logits = network.logits(images, &own);
-    if let Some(fault) = own.fault() {
-        pass.report(fault);
-    }
+    pass.take_over(&own);
     logits
 }

@@ -14,6 +14,7 @@ mod batch_loss;
 mod curvature;
 mod differences;
 mod error;
+mod ghost_norms;
 mod loss;
 mod memory;
 pub mod objective;

@@ -5,6 +5,7 @@ use stepscope_spectral::random::RandomStream;
 
 use super::batch_loss::BatchLoss;
 use super::error::ProductError;
+use super::ghost_norms::ghost_norms;
 use super::objective::Objective;
 use super::vector::norm;
 use crate::data::Batch;
@@ -20,17 +21,43 @@ pub struct ProjectedNorms {
 }
 
 impl Objective {
-    /// ‖g_i‖ of every example, in order, exactly: one backward pass each, whatever the layers.
+    /// ‖g_i‖ of every example, in order, exactly.
+    ///
+    /// Where every parameter belongs to a fully connected layer, a convolution in one group or a normalisation's scale and shift by channel of
+    /// [`layers`](crate::models::layers), and is used once, all come from one backward pass: with inputs a_i and output gradients
+    /// δ_i a dense layer adds ‖a_i‖²‖δ_i‖² + ‖δ_i‖², a convolution ‖Σ_t patch δᵀ‖² + ‖Σ_t δ‖² (Goodfellow 2015). Other networks take a backward
+    /// pass an example ([`Objective::gradient_norms_one_by_one`]).
     ///
     /// `network` is on the tracked device with parameters that require gradients. Layers must treat examples
     /// independently: with batch statistics a gradient of one example does not exist.
     ///
-    /// Cost: n gradients of one example, several times one of n examples, because batches of one use little of the
-    /// machine; memory: one gradient. Source: `curvature`, section 4.6.
+    /// Cost: one gradient, and for convolutions the patches of 2²⁴ numbers at a time. Source: `curvature`, section 4.6.
     ///
     /// # Errors
     /// [`ProductError::Loss`] where the loss does not fit a batch.
     pub fn gradient_norms<N: BatchLoss<Batch>>(
+        &self,
+        network: &N,
+        layout: &ParamLayout,
+    ) -> Result<Vec<f64>, ProductError> {
+        let mut norms = Vec::with_capacity(self.num_examples());
+        for (batch, len) in self.sized_batches() {
+            match ghost_norms(network, layout, batch, len)? {
+                Some(squares) => norms.extend(squares.into_iter().map(f64::sqrt)),
+                None => return self.gradient_norms_one_by_one(network, layout),
+            }
+        }
+        Ok(norms)
+    }
+
+    /// The same by one backward pass an example, whatever the layers.
+    ///
+    /// Cost: n gradients of one example, several times one of n examples, because batches of one use little of the
+    /// machine; memory: one gradient.
+    ///
+    /// # Errors
+    /// [`ProductError::Loss`] where the loss does not fit a batch.
+    pub fn gradient_norms_one_by_one<N: BatchLoss<Batch>>(
         &self,
         network: &N,
         layout: &ParamLayout,

@@ -6,7 +6,7 @@ use burn::tensor::ops::ConvOptions;
 
 use crate::backend::conv2d;
 use crate::models::init::WeightInit;
-use crate::models::{Dual, Pass, cast_to};
+use crate::models::{Dual, Pass, Tap, cast_to};
 
 /// Cross-correlation of x `[batch, in, rows, columns]` with W `[out, in / groups, k, k]`, plus b `[out]`.
 ///
@@ -79,7 +79,10 @@ impl Conv2d {
             Some(bias) => (Some(bias.value), bias.tangent),
             None => (None, None),
         };
+        let input = x.value.clone();
         let value = convolve(x.value.clone(), weight.value.clone(), bias);
+        let [batch, _, rows, columns] = value.dims();
+        pass.count(&x, batch * rows * columns * weight.value.shape().num_elements());
         // The bias's tangent rides along with the weight's, as the bias does with the weight.
         let from_weight = match (weight.tangent, bias_tangent) {
             (Some(weight), bias) => Some(convolve(x.value, weight, bias)),
@@ -91,6 +94,16 @@ impl Conv2d {
             (Some(a), Some(b)) => Some(a + b),
             (a, b) => a.or(b),
         };
-        Dual { value, tangent }
+        self.tapped(&input, Dual { value, tangent }, pass)
+    }
+
+    fn tapped(&self, input: &Tensor<4>, y: Dual<4>, pass: &Pass) -> Dual<4> {
+        if self.groups != 1 {
+            return y;
+        }
+        let [_, _, rows, columns] = self.weight.dims();
+        let (weight, bias) = (self.weight.id, self.bias.as_ref().map(|bias| bias.id));
+        let (kernel, stride, padding) = ([rows, columns], self.stride, self.padding);
+        pass.tap(input, y, |input, zeros| Tap::Convolution { weight, bias, input, zeros, kernel, stride, padding })
     }
 }

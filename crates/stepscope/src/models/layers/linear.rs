@@ -4,7 +4,7 @@ use burn::Tensor;
 use burn::module::{Module, Param};
 
 use crate::models::init::WeightInit;
-use crate::models::{Dual, Pass};
+use crate::models::{Dual, Pass, Tap};
 
 /// y = x W + b, with x `[batch, inputs]`, W `[inputs, outputs]`, b `[outputs]`.
 ///
@@ -25,14 +25,22 @@ impl Linear {
 
     /// The layer applied to `x` of shape `[batch, inputs]`.
     pub fn forward(&self, x: Dual<2>, pass: &Pass) -> Dual<2> {
+        self.apply(x, pass, 1)
+    }
+
+    fn apply(&self, x: Dual<2>, pass: &Pass, rows_per_example: usize) -> Dual<2> {
+        let input = x.value.clone();
+        pass.count(&x, x.value.dims()[0] * self.weight.shape().num_elements());
         let product = Dual::bilinear(x, pass.param(&self.weight), |x, w| pass.multiply(x, w, Tensor::matmul));
-        product + pass.param(&self.bias).linear(Tensor::unsqueeze)
+        let y = product + pass.param(&self.bias).linear(Tensor::unsqueeze);
+        let params = [self.weight.id, self.bias.id];
+        pass.tap(&input, y, |input, zeros| Tap::Dense { params, input, zeros, rows_per_example })
     }
 
     /// The layer applied to every token of `x`, `[batch, tokens, inputs]`.
     pub fn forward_tokens(&self, x: Dual<3>, pass: &Pass) -> Dual<3> {
         let [batch, tokens, inputs] = x.value.dims();
-        let rows = self.forward(x.linear(|x| x.reshape([batch * tokens, inputs])), pass);
+        let rows = self.apply(x.linear(|x| x.reshape([batch * tokens, inputs])), pass, tokens);
         let outputs = rows.value.dims()[1];
         rows.linear(|y| y.reshape([batch, tokens, outputs]))
     }

@@ -3,7 +3,7 @@
 use burn::Tensor;
 use burn::module::Param;
 
-use crate::models::{Dual, Pass};
+use crate::models::{Dual, Pass, Tap};
 
 /// The usual number added to a variance before its root is taken.
 pub(super) const EPSILON: f64 = 1e-5;
@@ -46,7 +46,14 @@ pub(super) fn scale_and_shift(
     shape: [usize; 3],
     pass: &Pass,
 ) -> Dual<3> {
-    x * pass.param(gamma).linear(|gamma| gamma.reshape(shape)) + pass.param(beta).linear(|beta| beta.reshape(shape))
+    let input = x.value.clone();
+    let y = x * pass.param(gamma).linear(|gamma| gamma.reshape(shape))
+        + pass.param(beta).linear(|beta| beta.reshape(shape));
+    if shape[0] != 1 || shape[2] != 1 || shape[1] != input.dims()[1] {
+        return y;
+    }
+    let params = [gamma.id, beta.id];
+    pass.tap(&input, y, |input, zeros| Tap::Scale { params, input, zeros })
 }
 
 /// `[batch, channels, everything else]`.
