@@ -7,6 +7,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Gradients;
 
 use super::buffers::is_trainable;
+use crate::backend;
 
 /// One flat tensor for each parameter of a network: a gradient, a velocity, a direction, an average.
 ///
@@ -51,11 +52,10 @@ impl ParamTensors {
     /// self ← scale · self + factor · other. Parameters that only `other` has are taken over, scaled.
     pub fn scale_and_add(&mut self, scale: f64, factor: f64, other: &Self) {
         for (id, addend) in &other.tensors {
-            let addend = if factor == 1.0 { addend.clone() } else { addend.clone() * factor };
             let sum = match self.tensors.remove(id) {
-                Some(own) if scale == 1.0 => own + addend,
-                Some(own) => own * scale + addend,
-                None => addend,
+                Some(own) => backend::scale_and_add(own, scale, factor, addend.clone()),
+                None if factor == 1.0 => addend.clone(),
+                None => addend.clone() * factor,
             };
             self.tensors.insert(*id, sum);
         }
@@ -178,7 +178,7 @@ impl ModuleMapper for Replace<'_> {
             let (tracked, requires_grad) = (old.is_autodiff(), old.is_require_grad());
             let part = with.reshape(old.shape());
             let new = match self.factor {
-                Some(factor) => plain(old) + part * factor,
+                Some(factor) => backend::scale_and_add(plain(old), 1.0, factor, part),
                 None => part,
             };
             if tracked { Tensor::from_inner(new).set_require_grad(requires_grad) } else { new }
