@@ -7,6 +7,7 @@ mod flex_float;
 mod graph;
 mod pooling;
 mod rectifier;
+mod threads;
 #[cfg(test)]
 mod twins;
 mod update;
@@ -14,6 +15,8 @@ mod update;
 use burn::Tensor;
 use burn::tensor::{DType, Device};
 use stepscope_types::spec::Precision;
+
+pub use threads::compute_on_this_thread;
 
 pub(crate) use batch_norm::batch_norm;
 pub(crate) use channel_affine::channel_affine;
