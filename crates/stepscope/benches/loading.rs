@@ -7,7 +7,8 @@
 use std::time::Instant;
 
 use stepscope::backend::{Backend, compute_on_this_thread};
-use stepscope::control::Sgd;
+use stepscope::control::Direction;
+use stepscope::control::transform::GradientTransform;
 use stepscope::data::{Dataset, Loader, sampler};
 use stepscope::measure::objective::{mean_loss, scalar};
 use stepscope::models::{Model, ParamTensors, Pass};
@@ -49,13 +50,14 @@ fn measure(name: &str, spec: &ModelSpec, data: &str, augment: AugmentSpec, steps
         sampler(Sampling::WithoutReplacement, dataset.train.num_examples(), BatchSize::new(BATCH).unwrap(), 2).unwrap();
     let augmentation = dataset.augmentation(&data_spec, 3).unwrap();
     let mut loader = Loader::new(&dataset.train, dataset.shape, order, augmentation, 32.0);
-    let mut optimizer = Sgd::new(Momentum::new(0.9).unwrap());
+    let mut optimizer = GradientTransform::heavy_ball(Momentum::new(0.9).unwrap());
     let mut step = |network: Model| {
         let batch = loader.next_batch(&backend.tracked(), backend.dtype());
         let loss = mean_loss(&network, &batch, &Pass::training(4)).value;
         scalar(&loss);
-        optimizer.accelerate(ParamTensors::gradient(&network, &mut loss.backward()));
-        (optimizer.step(network, 1e-3), loader.waited())
+        let gradient = ParamTensors::gradient(&network, &mut loss.backward());
+        let direction = optimizer.direction(gradient, &ParamTensors::default);
+        (direction.displace(network, -1e-3), loader.waited())
     };
     // The first step warms up, and waits for its own batch.
     let before;
