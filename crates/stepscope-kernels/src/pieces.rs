@@ -43,15 +43,16 @@ pub(crate) fn map_rows<E: Element, F: Fn(E, E) -> E>(
 ) -> Vec<E> {
     let mut out = vec![E::default(); values.len()];
     let rows = PIECE.div_ceil(length);
-    let piece = |(index, ((out, values), other)): (usize, ((&mut [E], &[E]), &[E]))| {
+    let piece = |index: usize, out: &mut [E], values: &[E], other: &[E]| {
         Arch::new().dispatch(MapRows { out, values, other, length, first_row: index * rows, of_row: &of_row });
     };
     let size = rows * length;
     if values.len() <= ALONE {
-        out.chunks_mut(size).zip(values.chunks(size)).zip(other.chunks(size)).enumerate().for_each(piece);
+        let pieces = out.chunks_mut(size).zip(values.chunks(size)).zip(other.chunks(size));
+        pieces.enumerate().for_each(|(index, ((out, values), other))| piece(index, out, values, other));
     } else {
         let pieces = out.par_chunks_mut(size).zip(values.par_chunks(size)).zip(other.par_chunks(size));
-        pieces.enumerate().for_each(piece);
+        pieces.enumerate().for_each(|(index, ((out, values), other))| piece(index, out, values, other));
     }
     out
 }
