@@ -1,14 +1,29 @@
 //! Numbers that the kernels work on, in vectors of whatever length the processor has.
 
 use std::fmt::Debug;
-use std::ops::{Add, AddAssign, Mul};
+use std::ops::{Add, AddAssign, Mul, Sub};
 
 use pulp::Simd;
 
 /// A floating-point number with its vectors.
 pub trait Element:
-    Copy + Default + Debug + PartialEq + Send + Sync + Add<Output = Self> + AddAssign + Mul<Output = Self> + 'static
+    Copy
+    + Default
+    + Debug
+    + PartialOrd
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + AddAssign
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + 'static
 {
+    /// The number in f64.
+    fn widen(self) -> f64;
+    /// The nearest number of this type.
+    fn narrow(value: f64) -> Self;
+
     /// As many numbers as one instruction handles.
     type Vector<S: Simd>: Copy + Debug;
 
@@ -28,6 +43,16 @@ macro_rules! element {
     ($float:ty, $vector:ident, $slices:ident, $slices_mut:ident, $splat:ident, $mul_add:ident, $sum:ident) => {
         impl Element for $float {
             type Vector<S: Simd> = S::$vector;
+
+            #[inline(always)]
+            fn widen(self) -> f64 {
+                f64::from(self)
+            }
+
+            #[inline(always)]
+            fn narrow(value: f64) -> Self {
+                value as Self
+            }
 
             #[inline(always)]
             fn vectors<S: Simd>(slice: &[Self]) -> &[S::$vector] {

@@ -35,12 +35,12 @@ impl Convolution {
                     let count = out.len() / self.output_length();
                     planes.fill(&mut scratch.source, images, self.channels_in, self.size);
                     scratch.sum(&packed, bias, &offsets, planes.span(size, count));
-                    for (index, out) in out.chunks_exact_mut(size[1]).enumerate() {
-                        let (image, rest) =
-                            (index / (self.channels_out * size[0]), index % (self.channels_out * size[0]));
-                        let (channel, row) = (rest / size[0], rest % size[0]);
-                        let start = channel * scratch.pitch + image * planes.image() + row * planes.size[1];
-                        out.copy_from_slice(&scratch.wide[start..][..size[1]]);
+                    for (index, out) in out.chunks_exact_mut(size[0] * size[1]).enumerate() {
+                        let (image, channel) = (index / self.channels_out, index % self.channels_out);
+                        let wide = &scratch.wide[channel * scratch.pitch + image * planes.image()..];
+                        for (out, wide) in out.chunks_exact_mut(size[1]).zip(wide.chunks(planes.size[1])) {
+                            out.copy_from_slice(&wide[..size[1]]);
+                        }
                     }
                 },
             );
@@ -102,22 +102,23 @@ impl Convolution {
     /// Writes the pixels whose row and column have these remainders.
     fn collect<E: Element>(&self, out: &mut [E], scratch: &Scratch<E>, planes: &Planes, remainder: [usize; 2]) {
         let [rows, columns] = self.size;
-        for (index, out) in out.chunks_exact_mut(columns).enumerate() {
-            let (image, rest) = (index / (self.channels_in * rows), index % (self.channels_in * rows));
-            let (channel, row) = (rest / rows, rest % rows + self.padding[0]);
-            if row % self.stride[0] != remainder[0] {
-                continue;
-            }
-            let start = channel * scratch.pitch + image * planes.image() + row / self.stride[0] * planes.size[1];
-            if self.stride[1] == 1 {
-                out.copy_from_slice(&scratch.wide[start + self.padding[1]..][..columns]);
-                continue;
-            }
-            for (column, out) in out.iter_mut().enumerate() {
-                let column = column + self.padding[1];
-                if column % self.stride[1] == remainder[1] {
-                    *out = scratch.wide[start + column / self.stride[1]];
+        for (index, out) in out.chunks_exact_mut(rows * columns).enumerate() {
+            let (image, channel) = (index / self.channels_in, index % self.channels_in);
+            let wide = &scratch.wide[channel * scratch.pitch + image * planes.image()..];
+            for (row, out) in out.chunks_exact_mut(columns).enumerate() {
+                let row = row + self.padding[0];
+                if row % self.stride[0] != remainder[0] {
+                    continue;
                 }
+                let wide = &wide[row / self.stride[0] * planes.size[1]..];
+                if self.stride[1] == 1 {
+                    out.copy_from_slice(&wide[self.padding[1]..][..columns]);
+                    continue;
+                }
+                // The first pixel of that remainder, and where it stands among those of its kind.
+                let first = (remainder[1] + self.stride[1] - self.padding[1] % self.stride[1]) % self.stride[1];
+                let own = out.iter_mut().skip(first).step_by(self.stride[1]);
+                own.zip(&wide[(first + self.padding[1]) / self.stride[1]..]).for_each(|(out, wide)| *out = *wide);
             }
         }
     }

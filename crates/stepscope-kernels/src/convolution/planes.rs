@@ -50,6 +50,7 @@ impl Planes {
     }
 
     /// Where the pixel under a place of the kernel stands, for the output at 0.
+    #[inline]
     pub(super) fn offset(&self, channel: usize, place: [usize; 2]) -> usize {
         let remainder: [usize; 2] = std::array::from_fn(|axis| place[axis] % self.stride[axis]);
         let plane = (channel * self.stride[0] + remainder[0]) * self.stride[1] + remainder[1];
@@ -64,17 +65,20 @@ impl Planes {
 
     /// Lays out images of `channels` channels and `size`; `planes` holds zeros wherever no pixel stands.
     pub(super) fn fill<E: Element>(&self, planes: &mut [E], images: &[E], channels: usize, size: [usize; 2]) {
-        let rows = images.chunks_exact(size[1]);
-        for (index, row) in rows.enumerate() {
-            let (image, rest) = (index / (channels * size[0]), index % (channels * size[0]));
-            let (channel, row_index) = (rest / size[0], rest % size[0] + self.origin[0]);
-            let base = image * self.image();
-            if self.stride[1] == 1 {
-                let start = base + self.offset(channel, [row_index, self.origin[1]]);
-                planes[start..][..size[1]].copy_from_slice(row);
-            } else {
-                for (column, &pixel) in row.iter().enumerate() {
-                    planes[base + self.offset(channel, [row_index, column + self.origin[1]])] = pixel;
+        let [rows, columns] = size;
+        for (index, image) in images.chunks_exact(rows * columns).enumerate() {
+            let (base, channel) = (index / channels * self.image(), index % channels);
+            for (row, pixels) in image.chunks_exact(columns).enumerate() {
+                let row = row + self.origin[0];
+                // Every stride-th pixel goes to one plane.
+                for remainder in 0..self.stride[1].min(columns) {
+                    let start = base + self.offset(channel, [row, self.origin[1] + remainder]);
+                    if self.stride[1] == 1 {
+                        planes[start..][..columns].copy_from_slice(pixels);
+                        continue;
+                    }
+                    let own = pixels[remainder..].iter().step_by(self.stride[1]);
+                    planes[start..].iter_mut().zip(own).for_each(|(place, pixel)| *place = *pixel);
                 }
             }
         }

@@ -49,11 +49,12 @@ impl Convolution {
                 rows.fill(E::default());
             }
             planes.fill(&mut source, images, self.channels_in, self.size);
-            for (index, row) in gradient.chunks_exact(size[1]).enumerate() {
-                let (image, rest) = (index / (self.channels_out * size[0]), index % (self.channels_out * size[0]));
-                let (channel, row_index) = (rest / size[0], rest % size[0]);
-                let start = channel * pitch + image * planes.image() + row_index * planes.size[1];
-                rows[start..][..size[1]].copy_from_slice(row);
+            for (index, gradient) in gradient.chunks_exact(size[0] * size[1]).enumerate() {
+                let (image, channel) = (index / self.channels_out, index % self.channels_out);
+                let wide = &mut rows[channel * pitch + image * planes.image()..];
+                for (gradient, wide) in gradient.chunks_exact(size[1]).zip(wide.chunks_mut(planes.size[1])) {
+                    wide[..size[1]].copy_from_slice(gradient);
+                }
             }
             let (num_rows, length) = (self.channels_out, planes.span(size, count));
             let (rows, offsets, source, products) = (&rows, &offsets, &source, &mut products);

@@ -10,9 +10,12 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::ops::ModuleOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::DType;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{DType, Device, TensorData};
 use stepscope_kernels::{Convolution, Element};
+
+use super::flex_float::{FlexFloat, in_float_of, layout, ready};
+use super::is_ours;
 
 /// y = x * W + b of images x `[n, in, rows, columns]` and weights W `[out, in, rows, columns]`: on the processor by
 /// [`Convolution`], where there is one group and no dilation; else by Burn.
@@ -23,8 +26,8 @@ pub(crate) fn conv2d(
     options: ConvOptions<2>,
 ) -> Tensor<4> {
     let even = options.padding.iter().all(|(begin, end)| begin == end);
-    let ours = options.groups == 1 && options.dilation == [1, 1] && even;
-    if !ours || images.device() != Device::flex() {
+    let simple = options.groups == 1 && options.dilation == [1, 1] && even;
+    if !simple || !is_ours(&images) {
         return burn::tensor::module::conv2d(images, weights, bias, options);
     }
     let (stride, padding) = (options.stride, options.padding.map(|(begin, _)| begin));
@@ -68,6 +71,13 @@ pub(crate) trait ConvolutionOps: Backend {
         padding: [usize; 2],
     ) -> FloatTensor<Self> {
         Self::conv2d_weight_backward(images, weights, gradient, options(stride, padding))
+    }
+
+    /// The sum of each channel: the gradient with respect to b, from that with respect to the output.
+    fn channel_sums(gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        let channels = gradient.shape()[1];
+        let sums = [3, 2, 0].into_iter().fold(gradient, Self::float_sum_dim);
+        Self::float_reshape(sums, [channels].into())
     }
 }
 
@@ -120,6 +130,15 @@ impl ConvolutionOps for Flex {
             _ => Self::conv2d_weight_backward(images, weights, gradient, options(stride, padding)),
         }
     }
+
+    fn channel_sums(gradient: FlexTensor) -> FlexTensor {
+        in_float_of!(gradient, E => {
+            let gradient = ready::<E>(gradient);
+            let layout = layout(&gradient);
+            let sums = layout.sums(E::read(&gradient), E::read(&gradient), &[], None);
+            E::tensor(sums.iter().map(|(sum, _)| E::narrow(*sum)).collect(), &[layout.channels])
+        })
+    }
 }
 
 /// A convolution with the shapes of its tensors.
@@ -141,49 +160,23 @@ impl Shapes {
         (channels == channels_in).then_some(Self { convolution, images, weights })
     }
 
-    fn forward<E: Float>(&self, images: &FlexTensor, weights: &FlexTensor, bias: &FlexTensor) -> FlexTensor {
+    fn forward<E: FlexFloat>(&self, images: &FlexTensor, weights: &FlexTensor, bias: &FlexTensor) -> FlexTensor {
         let [images, weights, bias] = [images, weights, bias].map(FlexTensor::to_contiguous);
         let out = self.convolution.forward(E::read(&images), E::read(&weights), Some(E::read(&bias)));
         let [rows, columns] = self.convolution.output_size();
-        E::tensor(out, [self.images[0], self.weights[0], rows, columns])
+        E::tensor(out, &[self.images[0], self.weights[0], rows, columns])
     }
 
-    fn image_gradient<E: Float>(&self, weights: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
+    fn image_gradient<E: FlexFloat>(&self, weights: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
         let [weights, gradient] = [weights, gradient].map(FlexTensor::to_contiguous);
-        E::tensor(self.convolution.image_gradient(E::read(&weights), E::read(&gradient)), self.images)
+        E::tensor(self.convolution.image_gradient(E::read(&weights), E::read(&gradient)), &self.images)
     }
 
-    fn weight_gradient<E: Float>(&self, images: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
+    fn weight_gradient<E: FlexFloat>(&self, images: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
         let [images, gradient] = [images, gradient].map(FlexTensor::to_contiguous);
-        E::tensor(self.convolution.weight_gradient(E::read(&images), E::read(&gradient)), self.weights)
+        E::tensor(self.convolution.weight_gradient(E::read(&images), E::read(&gradient)), &self.weights)
     }
 }
-
-/// A number type that the kernels and Burn share.
-trait Float: Element {
-    /// The numbers of a contiguous tensor.
-    fn read(tensor: &FlexTensor) -> &[Self];
-    /// A tensor of these numbers.
-    fn tensor(values: Vec<Self>, shape: [usize; 4]) -> FlexTensor;
-}
-
-macro_rules! float {
-    ($float:ty) => {
-        impl Float for $float {
-            fn read(tensor: &FlexTensor) -> &[Self] {
-                // Contiguous and of this type: both hold at every call.
-                tensor.as_slice::<$float>().unwrap_or_default()
-            }
-
-            fn tensor(values: Vec<Self>, shape: [usize; 4]) -> FlexTensor {
-                FlexTensor::from_data(TensorData::new(values, shape))
-            }
-        }
-    };
-}
-
-float!(f32);
-float!(f64);
 
 impl<B: ConvolutionOps, C: CheckpointStrategy> ConvolutionOps for Autodiff<B, C> {
     fn correlate(
@@ -250,12 +243,7 @@ impl<B: ConvolutionOps> Backward<B, 3> for Correlate {
         let [images, weights, bias] = ops.parents.map(|parent| parent.map(|node| node.id));
         let gradient = gradients.consume::<B>(&ops.node);
         if let Some(id) = bias {
-            let channels = gradient.shape()[1];
-            let mut sums = gradient.clone();
-            for axis in [3, 2, 0] {
-                sums = B::float_sum_dim(sums, axis);
-            }
-            gradients.register::<B>(id, B::float_reshape(sums, [channels].into()));
+            gradients.register::<B>(id, B::channel_sums(gradient.clone()));
         }
         ops.state.backward::<B>([images, weights], gradient, gradients, checkpointer);
     }
@@ -263,6 +251,8 @@ impl<B: ConvolutionOps> Backward<B, 3> for Correlate {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::{Device, TensorData};
+
     use super::*;
 
     fn tensor<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {

@@ -1,13 +1,36 @@
 //! Devices and number types: the only folder that names a Burn backend.
 
+mod batch_norm;
+mod channel_affine;
 mod convolution;
 mod device;
+mod flex_float;
+mod graph;
+mod pooling;
+mod rectifier;
+mod threads;
+#[cfg(test)]
+mod twins;
+mod update;
 
+use burn::Tensor;
 use burn::tensor::{DType, Device};
 use stepscope_types::spec::{DeviceKind, Precision};
 
-pub(crate) use convolution::conv2d;
 pub use device::{DeviceError, DeviceReport, survey};
+pub use threads::compute_on_this_thread;
+
+pub(crate) use batch_norm::batch_norm;
+pub(crate) use channel_affine::channel_affine;
+pub(crate) use convolution::conv2d;
+pub(crate) use pooling::max_pool2d;
+pub(crate) use rectifier::{gate, rectify, rectify_sum};
+pub(crate) use update::scale_and_add;
+
+/// Whether operations of our own apply to the tensor: they are for the processor.
+fn is_ours<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.device() == Device::flex() && matches!(tensor.dtype(), DType::F32 | DType::F64)
+}
 
 /// Where tensors live and in which floating-point numbers.
 ///

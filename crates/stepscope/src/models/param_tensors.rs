@@ -8,6 +8,7 @@ use burn::tensor::{DType, Gradients};
 
 use super::buffers::is_trainable;
 use super::precision::cast_to;
+use crate::backend;
 
 /// One flat tensor for each parameter of a network: a gradient, a velocity, a direction, an average.
 ///
@@ -52,15 +53,14 @@ impl ParamTensors {
     /// self ← scale · self + factor · other. Parameters that only `other` has are taken over, scaled.
     pub fn scale_and_add(&mut self, scale: f64, factor: f64, other: &Self) {
         for (id, addend) in &other.tensors {
-            let addend = if factor == 1.0 { addend.clone() } else { addend.clone() * factor };
             let own = self.tensors.remove(id);
             // A gradient that is measured in f64 meets a velocity of the training in f32.
             let dtype = own.as_ref().map_or(addend.dtype(), |own| wider(own.dtype(), addend.dtype()));
-            let (own, addend) = (own.map(|own| cast_to(own, dtype)), cast_to(addend, dtype));
+            let (own, addend) = (own.map(|own| cast_to(own, dtype)), cast_to(addend.clone(), dtype));
             let sum = match own {
-                Some(own) if scale == 1.0 => own + addend,
-                Some(own) => own * scale + addend,
-                None => addend,
+                Some(own) => backend::scale_and_add(own, scale, factor, addend),
+                None if factor == 1.0 => addend,
+                None => addend * factor,
             };
             self.tensors.insert(*id, sum);
         }
@@ -183,7 +183,7 @@ impl ModuleMapper for Replace<'_> {
             let (tracked, requires_grad) = (old.is_autodiff(), old.is_require_grad());
             let part = cast_to(with.reshape(old.shape()), old.dtype());
             let new = match self.factor {
-                Some(factor) => plain(old) + part * factor,
+                Some(factor) => backend::scale_and_add(plain(old), 1.0, factor, part),
                 None => part,
             };
             if tracked { Tensor::from_inner(new).set_require_grad(requires_grad) } else { new }

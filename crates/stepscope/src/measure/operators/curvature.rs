@@ -103,7 +103,7 @@ pub struct CurvatureOperator<'a, N, B = Batch> {
 
 /// How one product follows its vector.
 enum Direction<N> {
-    Exact(Pass),
+    Exact(Box<Pass>),
     Sides { plus: N, minus: N, inverse_width: f64 },
 }
 
@@ -175,7 +175,7 @@ impl<'a, N: BatchLoss<B>, B> CurvatureOperator<'a, N, B> {
 
     /// Writes the product where tangents are exact, and says whether they are.
     fn product_by_tangents(&mut self, input: &[f64], output: &mut [f64]) -> Result<bool, ProductError> {
-        let direction = Direction::Exact(self.layout.pass_along(input));
+        let direction = Direction::Exact(Box::new(self.layout.pass_along(input)));
         let is_exact = self.product_along(&direction, input, output)?;
         match (is_exact, self.curvature) {
             (true, _) => self.tangents = Some(Tangents::Exact),

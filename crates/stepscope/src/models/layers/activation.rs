@@ -6,6 +6,7 @@ use burn::Tensor;
 use burn::tensor::activation;
 use stepscope_types::spec::Activation;
 
+use crate::backend;
 use crate::models::Dual;
 
 /// Applies `activation` to every element.
@@ -45,13 +46,16 @@ pub fn kink(activation: Activation) -> Option<&'static str> {
 }
 
 /// max(x, 0), with derivative 0 at 0. The mask is a constant: the second derivative vanishes almost everywhere.
-fn relu<const D: usize>(x: Dual<D>) -> Dual<D> {
-    match x.tangent {
-        None => Dual::constant(activation::relu(x.value)),
-        Some(tangent) => {
-            let off = x.value.clone().lower_equal_elem(0.0);
-            Dual { value: activation::relu(x.value), tangent: Some(tangent.mask_fill(off, 0.0)) }
-        }
+pub(super) fn relu<const D: usize>(x: Dual<D>) -> Dual<D> {
+    let value = backend::rectify(x.value);
+    Dual { tangent: x.tangent.map(|tangent| backend::gate(tangent, value.clone())), value }
+}
+
+/// `activation` of a + b, the end of a residual block.
+pub fn apply_to_sum<const D: usize>(activation: Activation, a: Dual<D>, b: Dual<D>) -> Dual<D> {
+    match (activation, &a.tangent, &b.tangent) {
+        (Activation::Relu, None, None) => Dual::constant(backend::rectify_sum(a.value, b.value)),
+        _ => apply(activation, a + b),
     }
 }
 

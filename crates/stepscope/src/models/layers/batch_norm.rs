@@ -3,7 +3,9 @@
 use burn::Tensor;
 use burn::module::{Module, Param};
 
-use super::normalise::{by_channel, inverse_root, scale_and_shift, standardise};
+use super::activation::relu;
+use super::normalise::{EPSILON, by_channel, inverse_root, scale_and_shift, standardise};
+use crate::backend::{batch_norm, channel_affine};
 use crate::models::batch_statistics::LayerStatistics;
 use crate::models::init::WeightInit;
 use crate::models::{Dual, NormalisationMode, Pass, PassFault};
@@ -52,53 +54,93 @@ impl BatchNorm {
     pub fn forward<const D: usize>(&self, x: Dual<D>, pass: &Pass) -> Dual<D> {
         let shape = x.value.dims();
         let x = by_channel(x);
-        let values = match pass.normalisation() {
-            NormalisationMode::Eval => fixed(x, self.running_mean.val(), self.running_variance.val()),
+        match self.in_one_pass(&x, pass, false) {
+            Some(y) => y.linear(|y| y.reshape(shape)),
+            None => self.part_by_part(x, pass).linear(|y| y.reshape(shape)),
+        }
+    }
+
+    /// max(y, 0) of the layer applied to `x`.
+    pub fn forward_rectified<const D: usize>(&self, x: Dual<D>, pass: &Pass) -> Dual<D> {
+        let shape = x.value.dims();
+        let x = by_channel(x);
+        match self.in_one_pass(&x, pass, true) {
+            Some(y) => y.linear(|y| y.reshape(shape)),
+            None => relu(self.part_by_part(x, pass)).linear(|y| y.reshape(shape)),
+        }
+    }
+
+    /// The training step's case, by an operation of its own: batch statistics and no tangents.
+    fn in_one_pass(&self, x: &Dual<3>, pass: &Pass, rectify: bool) -> Option<Dual<3>> {
+        let (gamma, beta) = (pass.param(&self.gamma), pass.param(&self.beta));
+        let has_tangents = x.tangent.is_some() || gamma.tangent.is_some() || beta.tangent.is_some();
+        if has_tangents || !matches!(pass.normalisation(), NormalisationMode::TrainBatch) {
+            return None;
+        }
+        let normed = batch_norm(&x.value, gamma.value, beta.value, EPSILON, rectify)?;
+        self.collect(x.value.dims(), normed.mean, normed.variance, pass);
+        Some(Dual::constant(normed.output))
+    }
+
+    fn part_by_part(&self, x: Dual<3>, pass: &Pass) -> Dual<3> {
+        match pass.normalisation() {
+            NormalisationMode::Eval => self.fixed(x, self.running_mean.val(), self.running_variance.val(), pass),
             NormalisationMode::TrainBatch => self.by_batch(x, pass),
             NormalisationMode::FrozenFull(statistics) => match statistics.get(self.running_mean.id) {
-                Some(layer) => given(x, layer),
+                Some(layer) => self.given(x, layer, pass),
                 None => {
-                    pass.report(PassFault::NoStatistics { channels: shape[1] });
+                    pass.report(PassFault::NoStatistics { channels: x.value.dims()[1] });
                     // Not a number, so that no one who does not ask for faults takes this for a result.
                     x.linear(|x| x.full_like(f64::NAN))
                 }
             },
             NormalisationMode::KnownOrBatch(statistics) => match statistics.get(self.running_mean.id) {
-                Some(layer) => given(x, layer),
+                Some(layer) => self.given(x, layer, pass),
                 None => self.by_batch(x, pass),
             },
-        };
-        let y = scale_and_shift(values, &self.gamma, &self.beta, [1, shape[1], 1], pass);
-        y.linear(|y| y.reshape(shape))
+        }
     }
 
     fn by_batch(&self, x: Dual<3>, pass: &Pass) -> Dual<3> {
-        let [batch, channels, rest] = x.value.dims();
+        let shape = x.value.dims();
         let standardised = standardise(x);
-        let flat = |moment: Tensor<3>| {
-            let moment = moment.reshape([channels]);
-            if moment.is_autodiff() { moment.inner() } else { moment }
-        };
+        let flat = |moment: Tensor<3>| moment.reshape([shape[1]]);
+        self.collect(shape, flat(standardised.mean), flat(standardised.variance), pass);
+        scale_and_shift(standardised.values, &self.gamma, &self.beta, [1, shape[1], 1], pass)
+    }
+
+    fn collect(&self, [batch, _, rest]: [usize; 3], mean: Tensor<1>, variance: Tensor<1>, pass: &Pass) {
+        let plain = |moment: Tensor<1>| if moment.is_autodiff() { moment.inner() } else { moment };
         pass.collect(LayerStatistics {
             mean_id: self.running_mean.id,
             variance_id: self.running_variance.id,
             update: self.update,
             count: (batch * rest) as f64,
-            mean: flat(standardised.mean),
-            variance: flat(standardised.variance),
+            mean: plain(mean),
+            variance: plain(variance),
         });
-        standardised.values
     }
-}
 
-fn given(x: Dual<3>, layer: &LayerStatistics) -> Dual<3> {
-    let like_x = |t: &Tensor<1>| if x.value.is_autodiff() { Tensor::from_inner(t.clone()) } else { t.clone() };
-    let (mean, variance) = (like_x(&layer.mean), like_x(&layer.variance));
-    fixed(x, mean, variance)
-}
+    fn given(&self, x: Dual<3>, layer: &LayerStatistics, pass: &Pass) -> Dual<3> {
+        let like_x = |t: &Tensor<1>| if x.value.is_autodiff() { Tensor::from_inner(t.clone()) } else { t.clone() };
+        let (mean, variance) = (like_x(&layer.mean), like_x(&layer.variance));
+        self.fixed(x, mean, variance, pass)
+    }
 
-/// Standardisation by constants.
-fn fixed(x: Dual<3>, mean: Tensor<1>, variance: Tensor<1>) -> Dual<3> {
-    let constant = |t: Tensor<1>| Dual::constant(t.reshape([1, -1, 1]));
-    (x - constant(mean)) * constant(inverse_root(variance))
+    /// With constants for m and s² the layer is s x + t with s = γ r, t = β − s m; tangent s ẋ + ṡ x + ṫ.
+    fn fixed(&self, x: Dual<3>, mean: Tensor<1>, variance: Tensor<1>, pass: &Pass) -> Dual<3> {
+        let scale = pass.param(&self.gamma) * Dual::constant(inverse_root(variance));
+        let shift = pass.param(&self.beta) - scale.clone() * Dual::constant(mean);
+        let zeros = || scale.value.zeros_like();
+        let from_parameters = (scale.tangent.is_some() || shift.tangent.is_some()).then(|| {
+            let [scale, shift] = [&scale, &shift].map(|part| part.tangent.clone().unwrap_or_else(zeros));
+            channel_affine(x.value.clone(), scale, shift)
+        });
+        let from_x = x.tangent.map(|x| channel_affine(x, scale.value.clone(), zeros()));
+        let tangent = match (from_parameters, from_x) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
+        Dual { value: channel_affine(x.value, scale.value, shift.value), tangent }
+    }
 }

@@ -1,9 +1,9 @@
 //! The normalising layer that a specification names.
 
 use burn::module::Module;
-use stepscope_types::spec::Normalisation;
+use stepscope_types::spec::{Activation, Normalisation};
 
-use super::{BatchNorm, GroupNorm};
+use super::{BatchNorm, GroupNorm, activation};
 use crate::models::init::WeightInit;
 use crate::models::{Dual, Pass};
 
@@ -40,6 +40,14 @@ impl Norm {
         match norm {
             Some(norm) => norm.forward(x, pass),
             None => x,
+        }
+    }
+
+    /// `x` through the layer, where there is one, and through the nonlinearity.
+    pub fn activated<const D: usize>(norm: &Option<Self>, activation: Activation, x: Dual<D>, pass: &Pass) -> Dual<D> {
+        match (norm, activation) {
+            (Some(Self::Batch(norm)), Activation::Relu) => norm.forward_rectified(x, pass),
+            _ => activation::apply(activation, Self::apply(norm, x, pass)),
         }
     }
 }

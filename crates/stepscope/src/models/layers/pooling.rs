@@ -1,8 +1,9 @@
 //! Max and average pooling.
 
 use burn::tensor::module;
-use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
+use burn::tensor::ops::AvgPoolOptions;
 
+use crate::backend;
 use crate::models::Dual;
 
 /// The largest value of every `size` x `size` square, squares side by side; `size` is at least 1.
@@ -10,16 +11,7 @@ use crate::models::Dual;
 /// Tangent: that of the element which holds the maximum. Where two elements tie the first one is taken: a kink,
 /// as in ReLU.
 pub fn max_pool2d(x: Dual<4>, size: usize) -> Dual<4> {
-    let options = MaxPoolOptions::new([size, size]);
-    let [batch, channels, rows, columns] = x.value.dims();
-    let (value, indices) = module::max_pool2d_with_indices(x.value, options);
-    let pooled = value.dims();
-    let tangent = x.tangent.map(|tangent| {
-        tangent
-            .reshape([batch, channels, rows * columns])
-            .gather(2, indices.reshape([batch as i32, channels as i32, -1]))
-            .reshape(pooled)
-    });
+    let (value, tangent) = backend::max_pool2d(x.value, x.tangent, size);
     Dual { value, tangent }
 }
 

@@ -1,6 +1,7 @@
 //! A convolution and the normalisation after it.
 
 use burn::module::Module;
+use stepscope_types::spec::Activation;
 
 use super::Style;
 use crate::models::init::WeightInit;
@@ -24,5 +25,10 @@ impl ConvNorm {
 
     pub(super) fn forward(&self, x: Dual<4>, pass: &Pass) -> Dual<4> {
         Norm::apply(&self.norm, self.conv.forward(x, pass), pass)
+    }
+
+    /// The same, and the nonlinearity.
+    pub(super) fn activated(&self, activation: Activation, x: Dual<4>, pass: &Pass) -> Dual<4> {
+        Norm::activated(&self.norm, activation, self.conv.forward(x, pass), pass)
     }
 }

@@ -46,7 +46,7 @@ impl Network for Mlp {
             }
             x = layer.forward(x, pass);
             if let Some(norm) = self.norms.get(depth) {
-                x = activation::apply(self.activation, Norm::apply(norm, x, pass));
+                x = Norm::activated(norm, self.activation, x, pass);
             }
         }
         x

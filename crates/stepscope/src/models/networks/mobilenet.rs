@@ -68,17 +68,17 @@ impl MobileNetV2 {
 
 impl Network for MobileNetV2 {
     fn logits(&self, images: Dual<4>, pass: &Pass) -> Dual<2> {
-        let act = |x: Dual<4>| activation::apply(self.activation, x);
-        let mut x = act(self.stem.forward(images, pass));
+        let activated = |layer: &ConvNorm, x: Dual<4>| layer.activated(self.activation, x, pass);
+        let mut x = activated(&self.stem, images);
         for block in &self.blocks {
             let wide = match &block.expand {
-                Some(expand) => act(expand.forward(x.clone(), pass)),
+                Some(expand) => activated(expand, x.clone()),
                 None => x.clone(),
             };
-            let y = block.project.forward(act(block.depthwise.forward(wide, pass)), pass);
+            let y = block.project.forward(activated(&block.depthwise, wide), pass);
             x = if block.is_residual { x + y } else { y };
         }
-        let features = pooling::global_avg_pool2d(act(self.last.forward(x, pass)));
+        let features = pooling::global_avg_pool2d(activated(&self.last, x));
         self.dense.forward(self.dropout.forward(features, pass), pass)
     }
 

@@ -103,7 +103,7 @@ impl ResNet {
 
 impl Network for ResNet {
     fn logits(&self, images: Dual<4>, pass: &Pass) -> Dual<2> {
-        let act = |norm: &Option<Norm>, x: Dual<4>| activation::apply(self.activation, Norm::apply(norm, x, pass));
+        let act = |norm: &Option<Norm>, x: Dual<4>| Norm::activated(norm, self.activation, x, pass);
         let mut x = self.stem.forward(images, pass);
         match self.form {
             ResidualForm::Classic => {
@@ -111,7 +111,7 @@ impl Network for ResNet {
                 for block in &self.blocks {
                     let y = block.conv2.forward(act(&block.norm1, block.conv1.forward(x.clone(), pass)), pass);
                     let y = Norm::apply(&block.norm2, y, pass);
-                    x = activation::apply(self.activation, y + block.shortcut(x, pass));
+                    x = activation::apply_to_sum(self.activation, y, block.shortcut(x, pass));
                 }
             }
             ResidualForm::PreActivation => {

@@ -56,11 +56,10 @@ impl SimpleCnn {
 
     /// The normalisation after that layer, and the nonlinearity.
     fn activate<const D: usize>(&self, layer: usize, x: Dual<D>, pass: &Pass) -> Dual<D> {
-        let x = match self.norms.get(layer) {
-            Some(norm) => Norm::apply(norm, x, pass),
-            None => x,
-        };
-        activation::apply(self.activation, x)
+        match self.norms.get(layer) {
+            Some(norm) => Norm::activated(norm, self.activation, x, pass),
+            None => activation::apply(self.activation, x),
+        }
     }
 }
 

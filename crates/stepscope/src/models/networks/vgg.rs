@@ -61,7 +61,7 @@ impl Network for Vgg {
         let batch = images.value.dims()[0] as i32;
         let mut x = images;
         for ((convolution, norm), &pooled) in self.convolutions.iter().zip(&self.norms).zip(&self.pooled_after) {
-            x = activation::apply(self.activation, Norm::apply(norm, convolution.forward(x, pass), pass));
+            x = Norm::activated(norm, self.activation, convolution.forward(x, pass), pass);
             if pooled {
                 x = pooling::max_pool2d(x, 2);
             }
