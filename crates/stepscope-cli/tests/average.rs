@@ -128,6 +128,15 @@ fn what_cannot_be_averaged_is_refused_by_name() {
 }
 
 #[test]
+fn every_multiple_of_keep_every_is_kept_whatever_the_other_interval_is() {
+    let case = trained(&["checkpoint.every=\"50st\"", "checkpoint.keep_every=\"30st\""]);
+    let answer = case.run(&["average", "run"]);
+    assert_eq!(answer.status, 0, "{}", answer.stderr);
+    // 30, 60, ..., 180, and of the others the newest two: 150 and 200.
+    assert!(answer.stdout.contains("kept: 7 snapshots, steps 30 to 200"), "{}", answer.stdout);
+}
+
+#[test]
 fn averages_that_a_run_cannot_keep_are_refused_before_it_begins() {
     let case = Case::new();
     case.write("spec.toml", SPEC);

@@ -16,7 +16,7 @@ pub struct CheckpointSpec {
     /// How many of the newest ones stay; two at least, because the newest may already be past the last good step.
     #[schemars(range(min = 2))]
     pub keep: u64,
-    /// Checkpoints at multiples of this stay for good, whatever `keep` says.
+    /// A checkpoint at every multiple of this, which stays for good, whatever `every` and `keep` say.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "TrainingDuration")]
     pub keep_every: Option<TrainingDuration>,

@@ -159,6 +159,13 @@ impl Plan {
         Due::Every(self.measure_every).at(step, self.num_steps)
     }
 
+    /// Whether the state is saved after `step` updates: at the ends of checkpoint.every and checkpoint.keep_every, and at the end of the run.
+    pub fn saves_at(&self, step: u64) -> bool {
+        let ends = |every: u64| step.is_multiple_of(every.max(1));
+        let is_time = |every| ends(every) || self.checkpoint_keep_every.is_some_and(ends) || step == self.num_steps;
+        step > 0 && self.checkpoint_every.is_some_and(is_time)
+    }
+
     /// Examples a step, over the whole run.
     pub fn mean_batch_size(&self) -> f64 {
         self.batches.mean_size(self.num_steps)

@@ -196,8 +196,7 @@ impl<N: Network> TrainingLoop<'_, N> {
     /// are computed anew at steps where somebody looks, from examples that are the same every time. No step depends on them.
     fn settled(&self, network: N, step: Step) -> N {
         let (step, last) = (step.0, self.plan.num_steps);
-        let is_saved = self.plan.checkpoint_every.is_some_and(|every| step.is_multiple_of(every.max(1)));
-        let is_seen = is_saved || step == last || self.interrupt.is_requested();
+        let is_seen = self.plan.saves_at(step) || step == last || self.interrupt.is_requested();
         if self.method.trains_elsewhere() && (is_seen || self.probes.iter().any(|probe| probe.due.at(step, last))) {
             with_own_statistics(network, &self.statistics_examples)
         } else {
@@ -296,11 +295,8 @@ impl<N: Network> TrainingLoop<'_, N> {
         sink: &mut dyn Sink,
     ) -> Result<(), TrainError> {
         let (step, is_calm, is_interrupted) = (now.step, now.watch.is_calm(), self.interrupt.is_requested());
-        let is_due = |every: u64| {
-            let is_time = step.0 > 0 && (step.0.is_multiple_of(every.max(1)) || step.0 == self.plan.num_steps);
-            is_interrupted || (is_time && is_calm)
-        };
-        if self.plan.checkpoint_every.is_some_and(is_due) {
+        let is_saved = self.plan.checkpoint_every.is_some();
+        if is_saved && (is_interrupted || (is_calm && self.plan.saves_at(step.0))) {
             let state = Arc::new(self.save(now, network, layout));
             let wall_seconds = now.clock.now(None).wall_seconds;
             sink.receive(&Event::Checkpoint(Arc::new(Snapshot { step, is_calm, wall_seconds, state })))?;
