@@ -218,6 +218,37 @@ proptest! {
     }
 }
 
+/// A run of 40 steps in plan, of which step 17 decides that it ends after 25.
+#[test]
+fn windows_and_two_points_are_counted_back_from_an_end_that_is_decided_late() {
+    let (planned, decided, end) = (40_u64, 17_u64, 25_u64);
+    let trajectory = Trajectory::random(end as usize, 5);
+    let run = |gap: u64| {
+        let mut ring = Ring::new(4, 3).unwrap().from_step(planned % 3);
+        let mut points = TwoPoints::new(gap);
+        for (network, step) in trajectory.networks.iter().zip(1..) {
+            if step == decided {
+                ring.align_with(end);
+                points.end_at(end, step, network);
+            }
+            ring.update(step, network);
+            points.update(step, network, |due| due == if step < decided { planned } else { end });
+        }
+        let last = trajectory.networks.last().unwrap();
+        (ring.steps().collect::<Vec<_>>(), flat(&points.network(end, last).unwrap()))
+    };
+    let middle = |earlier: usize| {
+        let pair = trajectory.values[earlier - 1].iter().zip(&trajectory.values[end as usize - 1]);
+        pair.map(|(a, b)| 0.5 * (a + b)).collect::<Vec<f64>>()
+    };
+    let (steps, near) = run(5);
+    // 16 is of the old count; the step between two snapshots is shorter once.
+    assert_eq!(steps, [16, 19, 22, 25]);
+    close(&near, &middle(20), 1e-15);
+    let (_, far) = run(20);
+    close(&far, &middle(17), 1e-15);
+}
+
 #[test]
 fn the_bank_has_the_weights_of_the_theory() {
     let steps = 40;

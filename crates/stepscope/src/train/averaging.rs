@@ -39,6 +39,8 @@ pub(super) struct Averages {
     lawa: Option<Ring>,
     two_points: TwoPoints,
     start: u64,
+    /// The end of the run, as far as it is known.
+    end: u64,
     evaluate_every: Option<u64>,
     test: Objective,
     train: Objective,
@@ -106,6 +108,7 @@ impl Averages {
             lawa: lawa.map(|ring| ring.from_step(ending_at(plan, epoch))),
             two_points: TwoPoints::new(plan.two_point_gap),
             start: plan.average_start,
+            end: plan.num_steps,
             evaluate_every: spec.evaluate_every.map(|every| plan.steps(every)),
             test,
             train,
@@ -115,6 +118,9 @@ impl Averages {
     /// Takes in the weights after `step` updates of a run that will, as far as is known, have `num_steps`.
     pub(super) fn update<N: Module>(&mut self, step: u64, num_steps: u64, network: &N) {
         self.bank.update(step, network);
+        if num_steps != self.end {
+            self.follow_end(step, num_steps, network);
+        }
         for ring in self.window.iter_mut().chain(&mut self.lawa) {
             ring.update(step, network);
         }
@@ -122,6 +128,13 @@ impl Averages {
         if step >= start {
             self.two_points.update(step, network, |due| is_due(due, start, num_steps, every));
         }
+    }
+
+    /// A gauged learning rate has decided where the run ends: windows and two points are counted back from there.
+    fn follow_end<N: Module>(&mut self, step: u64, end: u64, network: &N) {
+        self.end = end;
+        self.window.iter_mut().chain(&mut self.lawa).for_each(|ring| ring.align_with(end));
+        self.two_points.end_at(end, step, network);
     }
 
     /// Where the averages are to be read after `step` updates: loss and accuracy of every one on the test set, and the gain in

@@ -48,6 +48,12 @@ impl Ring {
         self
     }
 
+    /// Snapshots from here on so that one falls on step `end`: for a run whose end is decided along the way. Those that are there stay, so
+    /// that one interval may be shorter than the others.
+    pub fn align_with(&mut self, end: u64) {
+        self.start = end % self.every;
+    }
+
     /// Keeps the parameters of `network` after `step` updates, where a snapshot is due.
     pub fn update<M: Module>(&mut self, step: u64, network: &M) {
         let is_new = self.snapshots.back().is_none_or(|(last, _)| step > *last);

@@ -76,6 +76,15 @@ impl TwoPoints {
         }
     }
 
+    /// The run, now after `step` updates, will end at `end`, where a two-point average is wanted. If that is nearer than the gap, the
+    /// earlier point is the network of now.
+    pub fn end_at<M: Module>(&mut self, end: u64, step: u64, network: &M) {
+        self.pending.retain(|(due, _)| *due <= end);
+        if step < end && end - step < self.gap && self.pending.iter().all(|(due, _)| *due != end) {
+            self.pending.push_back((end, TwoPoint::from_earlier(network)));
+        }
+    }
+
     /// The two-point average after `step` updates; `None` where it was not wanted, or the run was younger than the gap.
     pub fn network<M: Module>(&self, step: u64, network: &M) -> Option<M> {
         let (_, point) = self.pending.iter().find(|(due, _)| *due == step)?;
