@@ -326,6 +326,30 @@ fn averages_and_schedules_go_through_the_same_recursion() {
 }
 
 #[test]
+fn schedules_of_momentum_and_batch_size_in_words_are_those_of_a_file() {
+    let case = Predict::new();
+    let law = ["--power-law", "nu=1.5,kappa=1,modes=50", "--learning-rate", "0.1", "--label-noise", "0.1"];
+    let how = ["--batch-size", "2", "--momentum", "0.5", "--at", "50,400", "--steps", "400"];
+    case.write(
+        "s.csv",
+        "step,learning_rate,momentum,batch_size\n0,0.1,0.5,2\n100,0.1,0.5,8\n200,0.1,0.2,8\n300,0.1,0.2,32\n",
+    );
+    let file = case.json(&[&law[..], &how, &["--schedule", "s.csv"]].concat());
+    let momentum = ["--momentum-schedule", "piecewise(0.5, 0.2 at 200st)"];
+    let size = ["--batch-size-schedule", "piecewise(2, 8 at 100st, 32 at 300st)"];
+    let words = case.json(&[&law[..], &how, &momentum, &size].concat());
+    let constant = case.json(&[&law[..], &how].concat());
+    for place in 0..2 {
+        close(number(&words["loss"][place]), number(&file["loss"][place]), 1e-13);
+    }
+    assert!(number(&words["loss"][1]) < 0.7 * number(&constant["loss"][1]));
+    let text = case.text(&[&law[..], &how, &momentum, &size].concat());
+    for part in ["momentum up to 0.5, piecewise", "batch size 2 from a stream, piecewise"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
 fn the_best_learning_rate_for_a_horizon_beats_its_neighbours() {
     let case = Predict::new();
     let loss = |rate: f64| {
@@ -479,6 +503,11 @@ fn numbers_that_mean_nothing_are_refused() {
     with(&["--steps", "1e8", "--format", "json"], &["--steps", "--at"]);
     with(&["--schedule", "warmup=2"], &["--schedule", "warmup=2", "fraction"]);
     with(&["--schedule", "nowhere.csv"], &["--schedule", "nowhere.csv"]);
+    with(&["--batch-size-schedule", "constant"], &["--batch-size"]);
+    with(&["--momentum-schedule", "linear(to = 1)"], &["--momentum-schedule", "above -1 and below 1"]);
+    with(&["--momentum-schedule", "constant", "--schedule", "warmup=0.1"], &["warmup=0.1", "--momentum-schedule"]);
+    let gauged = ["--batch-size", "4", "--batch-size-schedule", "gauged"];
+    with(&gauged, &["--batch-size-schedule", "predict wsd"]);
     with(&["--average", "mean"], &["--average", "ema:DECAY"]);
     with(&["--optimize", "weather"], &["weather", "learning-rate"]);
     with(&["--optimize", "batch-size"], &["--optimize batch-size", "--batch-size"]);

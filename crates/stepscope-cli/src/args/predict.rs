@@ -61,6 +61,12 @@ pub(crate) struct PredictArguments {
     /// Words that a specification takes too (cosine, "wsd(warmup = 100st, cooldown = 0.2dur)"), warmup=0.4,warmup-power=1,anneal=0.2,anneal-power=1 (fractions of the run), or a CSV with step, learning_rate and, where they change, momentum, batch_size
     #[arg(long, value_name = "SCHEDULE|FILE", help_heading = "How")]
     pub(crate) schedule: Option<String>,
+    /// The momentum of every step, in the words of a specification: "piecewise(0.9, 0.5 at 0.8dur)"
+    #[arg(long, value_name = "SCHEDULE", help_heading = "How")]
+    pub(crate) momentum_schedule: Option<String>,
+    /// The batch size of every step, in the words of a specification: "step(every = 0.25dur, factor = 2)"
+    #[arg(long, value_name = "SCHEDULE", requires = "batch_size", help_heading = "How")]
+    pub(crate) batch_size_schedule: Option<String>,
     /// Averages of the weights: ema:0.99, tail:500, window:100, two-point:10, power:3
     #[arg(long, value_name = "NAME:N,...", value_delimiter = ',', value_parser = average, help_heading = "How")]
     pub(crate) average: Vec<NamedAverage>,

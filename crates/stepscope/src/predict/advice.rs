@@ -86,7 +86,8 @@ impl fmt::Display for PredictAdvice {
             ),
             Self::JudgedByPeak { learning_rate } => write!(
                 f,
-                "stability, regime and limits are those of constant settings at the schedule's largest learning rate, {learning_rate}"
+                "stability, regime and limits are those of constant settings at the schedule's largest learning rate, {learning_rate}, \
+                 with the largest momentum and the smallest batch size where those change as well"
             ),
             Self::FullBatch => f.write_str(
                 "no batch size was given: this is full-batch descent without gradient noise; add --batch-size for mini-batch SGD",

@@ -44,6 +44,6 @@ pub use mode_table::{MAX_MODES, ModeTable};
 pub use npy::{NpyArray, read_npy};
 pub use sampled::{LARGEST_TRAJECTORY, SampledLosses, sample_losses};
 pub use search::{BatchRow, FamilyRow, Freedom, Optimum, SearchError, search};
-pub use settings::{SettingsPlan, read_settings};
+pub use settings::{InWords, ScheduleWords, ScheduledSettings, SettingsPlan, read_settings};
 pub use spectrum_file::{read_spectrum, read_spectrum_pair};
 pub use tangent::{TangentError, tangent_problem};

@@ -32,17 +32,76 @@ pub enum SettingsPlan {
         /// Length of the run.
         steps: u64,
     },
-    /// A learning rate along a schedule in words, the same that a specification takes; momentum and noise factor as in `sgd`.
-    Scheduled {
-        /// Momentum and noise factor; its learning rate is the largest of the schedule.
-        sgd: Sgd,
-        /// The words.
-        spec: ScheduleSpec,
-        /// Their numbers.
-        schedule: schedule::Schedule,
-    },
+    /// Schedules in words, the same that a specification takes.
+    Scheduled(ScheduledSettings),
     /// Settings with the first step at which they hold, ascending, the first at step 0.
     Pieces(Vec<(u64, Sgd)>),
+}
+
+/// Settings of which some follow schedules in words, and the others stay.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScheduledSettings {
+    /// What stays. Where something follows a schedule: its largest learning rate, its largest momentum, the noise of its smallest batch.
+    pub strongest: Sgd,
+    /// The learning rate of every step, with its words.
+    pub learning_rate: Option<InWords>,
+    /// The momentum of every step.
+    pub momentum: Option<InWords>,
+    /// The batch size of every step, and how batches are drawn.
+    pub batch_size: Option<(InWords, Sampling)>,
+}
+
+/// A schedule with the words that it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InWords {
+    /// The words.
+    pub spec: ScheduleSpec,
+    /// Their numbers.
+    pub schedule: schedule::Schedule,
+}
+
+/// The words for what follows a schedule.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ScheduleWords<'a> {
+    /// Of the learning rate.
+    pub learning_rate: Option<&'a str>,
+    /// Of the momentum.
+    pub momentum: Option<&'a str>,
+    /// Of the batch size, with the size it starts from where the words do not say.
+    pub batch_size: Option<(&'a str, BatchSize)>,
+}
+
+impl InWords {
+    fn read(text: &str, base: f64, of: Scheduled, clock: &RunClock) -> Result<Self, SourceError> {
+        let refuse = |reason: String| SourceError::literal(text, "a schedule", reason);
+        let spec: ScheduleSpec =
+            text.parse().map_err(|error: schedule::ParseScheduleError| refuse(error.to_string()))?;
+        if spec.gauged().is_some() {
+            return Err(refuse("a gauged schedule follows what a run measures: predict wsd in its place".to_owned()));
+        }
+        let schedule = spec.resolve(base, of, clock).map_err(|error| refuse(error.to_string()))?;
+        Ok(Self { spec, schedule })
+    }
+}
+
+impl ScheduledSettings {
+    fn at(&self, step: u64) -> Sgd {
+        let value = |words: &InWords| words.schedule.at(step as f64);
+        let noise = |(words, sampling): &(InWords, Sampling)| noise_factor(*sampling, value(words));
+        let strongest = self.strongest;
+        Sgd {
+            learning_rate: self.learning_rate.as_ref().map_or(strongest.learning_rate, value),
+            momentum: self.momentum.as_ref().map_or(strongest.momentum, value),
+            // Its smallest and its largest size were accepted when it was read.
+            noise_factor: self.batch_size.as_ref().and_then(|size| noise(size).ok()).unwrap_or(strongest.noise_factor),
+        }
+    }
+}
+
+/// γ of batches of a scheduled size, which is rounded to whole examples as a run rounds it.
+fn noise_factor(sampling: Sampling, size: f64) -> Result<f64, String> {
+    let batch = BatchSize::new(size.round().max(1.0) as u64).map_err(|error| error.to_string())?;
+    sampling.noise_factor(batch).map_err(|error| error.to_string())
 }
 
 impl SettingsPlan {
@@ -75,30 +134,52 @@ impl SettingsPlan {
         Ok(Self::Shaped { sgd, shape, steps })
     }
 
-    /// A learning rate along the words of [`ScheduleSpec`], which starts at that of `sgd`, over `steps`; `steps_per_epoch` is the length
-    /// of an epoch, where examples are counted.
+    /// Settings along the words of [`ScheduleSpec`], which start at those of `sgd`, over `steps`; `steps_per_epoch` is the length of an
+    /// epoch, where there is one: not where the batch size changes.
     ///
     /// # Errors
-    /// [`SourceError::Literal`] for a text that is no schedule, one that does not fit, and a gauged one, which only a run can follow.
-    pub fn scheduled(text: &str, sgd: Sgd, steps: u64, steps_per_epoch: Option<f64>) -> Result<Self, SourceError> {
-        let refuse = |reason: String| SourceError::literal(text, "a schedule", reason);
-        let spec: ScheduleSpec =
-            text.parse().map_err(|error: schedule::ParseScheduleError| refuse(error.to_string()))?;
-        if spec.gauged().is_some() {
-            return Err(refuse("a gauged schedule follows what a run measures: predict wsd in its place".to_owned()));
-        }
+    /// [`SourceError::Literal`] for a text that is no schedule, one that does not fit, a batch larger than the examples, and a gauged
+    /// schedule, which only a run can follow.
+    pub fn scheduled(
+        words: ScheduleWords<'_>,
+        sgd: Sgd,
+        sampling: Sampling,
+        steps: u64,
+        steps_per_epoch: Option<f64>,
+    ) -> Result<Self, SourceError> {
+        let steps_per_epoch = steps_per_epoch.filter(|_| words.batch_size.is_none());
         let clock = RunClock::Steps { num_steps: steps, steps_per_epoch };
-        let schedule = spec.resolve(sgd.learning_rate, Scheduled::LearningRate, &clock);
-        let schedule = schedule.map_err(|error| refuse(error.to_string()))?;
-        let largest = schedule.bounds(steps as f64).1;
-        Ok(Self::Scheduled { sgd: sgd.with_learning_rate(largest), spec, schedule })
+        let read = |text: &str, base, of| InWords::read(text, base, of, &clock);
+        let bounds = |words: &InWords| words.schedule.bounds(steps as f64);
+        let mut strongest = sgd;
+        let rate =
+            words.learning_rate.map(|text| read(text, sgd.learning_rate, Scheduled::LearningRate)).transpose()?;
+        if let Some(rate) = &rate {
+            strongest.learning_rate = bounds(rate).1;
+        }
+        let momentum = words.momentum.map(|text| read(text, sgd.momentum, Scheduled::Momentum)).transpose()?;
+        if let Some(momentum) = &momentum {
+            strongest.momentum = bounds(momentum).1;
+        }
+        let size = words.batch_size.map(|(text, base)| read(text, base.get() as f64, Scheduled::BatchSize));
+        let size = size.transpose()?;
+        if let (Some(size), Some((text, _))) = (&size, words.batch_size) {
+            let (smallest, largest) = bounds(size);
+            let noise =
+                |size| noise_factor(sampling, size).map_err(|error| SourceError::literal(text, "a schedule", error));
+            noise(largest)?;
+            strongest.noise_factor = noise(smallest)?;
+        }
+        let batch_size = size.map(|size| (size, sampling));
+        Ok(Self::Scheduled(ScheduledSettings { strongest, learning_rate: rate, momentum, batch_size }))
     }
 
     /// The settings by which the run is judged: those of the largest effective learning rate.
     pub fn strongest(&self) -> Sgd {
         let stronger = |a: &Sgd, b: &Sgd| a.effective_learning_rate().total_cmp(&b.effective_learning_rate());
         match self {
-            Self::Constant(sgd) | Self::Shaped { sgd, .. } | Self::Scheduled { sgd, .. } => *sgd,
+            Self::Constant(sgd) | Self::Shaped { sgd, .. } => *sgd,
+            Self::Scheduled(settings) => settings.strongest,
             Self::Pieces(pieces) => {
                 let standing = Sgd { learning_rate: 0.0, momentum: 0.0, noise_factor: 0.0 };
                 pieces.iter().map(|(_, sgd)| *sgd).max_by(stronger).unwrap_or(standing)
@@ -115,7 +196,7 @@ impl Schedule for SettingsPlan {
             Self::Shaped { sgd, shape, steps } => {
                 sgd.with_learning_rate(shape.learning_rate(step.min(steps.saturating_sub(1)), *steps))
             }
-            Self::Scheduled { sgd, schedule, .. } => sgd.with_learning_rate(schedule.at(step as f64)),
+            Self::Scheduled(settings) => settings.at(step),
             Self::Pieces(pieces) => {
                 let behind = pieces.partition_point(|(from, _)| *from <= step);
                 pieces.get(behind.saturating_sub(1)).map_or(self.strongest(), |(_, sgd)| *sgd)
@@ -126,7 +207,7 @@ impl Schedule for SettingsPlan {
     fn constant(&self) -> Option<Sgd> {
         match self {
             Self::Constant(sgd) => Some(*sgd),
-            Self::Shaped { .. } | Self::Scheduled { .. } | Self::Pieces(_) => None,
+            Self::Shaped { .. } | Self::Scheduled(_) | Self::Pieces(_) => None,
         }
     }
 }
@@ -287,7 +368,11 @@ mod tests {
 
     #[test]
     fn a_schedule_in_words_is_that_of_a_run() {
-        let plan = SettingsPlan::scheduled("wsd(warmup = 1ep, shape = linear)", sgd(), 100, Some(10.0)).unwrap();
+        let read = |text, epoch| {
+            let words = ScheduleWords { learning_rate: Some(text), ..ScheduleWords::default() };
+            SettingsPlan::scheduled(words, sgd(), Sampling::Stream, 100, epoch)
+        };
+        let plan = read("wsd(warmup = 1ep, shape = linear)", Some(10.0)).unwrap();
         let rate = |step| plan.settings(step).learning_rate;
         assert_eq!((rate(10), rate(80), rate(90), rate(100)), (0.5, 0.5, 0.25, 0.0));
         assert_eq!((plan.strongest(), plan.constant()), (sgd(), None));
@@ -296,7 +381,32 @@ mod tests {
             ("wsd(warmup = 99st)", "the cooldown takes 20 steps and there are 1"),
             ("gauged", "predict wsd"),
         ] {
-            let message = SettingsPlan::scheduled(bad, sgd(), 100, None).unwrap_err().to_string();
+            let message = read(bad, None).unwrap_err().to_string();
+            assert!(message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn momentum_and_batch_size_follow_schedules_of_their_own() {
+        let sampling = Sampling::Finite { num_examples: 100 };
+        let read = |momentum, sizes| {
+            let batch_size = Some((sizes, BatchSize::new(10).unwrap()));
+            let words = ScheduleWords { learning_rate: None, momentum: Some(momentum), batch_size };
+            SettingsPlan::scheduled(words, sgd(), sampling, 100, Some(10.0))
+        };
+        let plan = read("piecewise(0.9, 0.5 at 50st)", "step(every = 50st, factor = 4)").unwrap();
+        let (early, late) = (plan.settings(49), plan.settings(50));
+        assert_eq!((early.learning_rate, early.momentum, late.momentum), (0.5, 0.9, 0.5));
+        let noise = |batch: f64| (100.0 - batch) / (99.0 * batch);
+        assert_eq!((early.noise_factor, late.noise_factor), (noise(10.0), noise(40.0)));
+        let strongest = plan.strongest();
+        assert_eq!((strongest.momentum, strongest.noise_factor, plan.constant()), (0.9, noise(10.0), None));
+        for (momentum, sizes, words) in [
+            ("linear(to = 1)", "constant", "a momentum above -1 and below 1"),
+            ("constant", "linear(to = 200)", "larger than the 100 examples"),
+            ("constant", "wsd(cooldown = 1ep)", "the batch size changes"),
+        ] {
+            let message = read(momentum, sizes).unwrap_err().to_string();
             assert!(message.contains(words), "{message}");
         }
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::anyhow;
 use stepscope::models::describe;
 use stepscope::predict::{
-    ModeTable, PredictAdvice, SettingsPlan, SourceError, TangentError, parse_power_law, parse_tail, read_features,
-    read_settings, read_spectrum, read_spectrum_pair, tangent_problem,
+    InWords, ModeTable, PredictAdvice, ScheduleWords, SettingsPlan, SourceError, TangentError, parse_power_law,
+    parse_tail, read_features, read_settings, read_spectrum, read_spectrum_pair, tangent_problem,
 };
 use stepscope::theory::{Closure, KernelData, PowerLaw, Problem, Sampling, Schedule, Sgd};
 use stepscope::types::BatchSize;
@@ -93,11 +93,23 @@ impl Question {
                 "learning rate up to {} (warm-up {}, anneal {} of the run)",
                 sgd.learning_rate, shape.warmup_fraction, shape.anneal_fraction
             ),
-            SettingsPlan::Scheduled { spec, .. } => format!("learning rate up to {}, {spec}", sgd.learning_rate),
+            SettingsPlan::Scheduled(settings) => match &settings.learning_rate {
+                Some(InWords { spec, .. }) => format!("learning rate up to {}, {spec}", sgd.learning_rate),
+                None => format!("learning rate {}", sgd.learning_rate),
+            },
             SettingsPlan::Pieces(pieces) => {
                 format!("learning rate up to {} ({} settings listed)", sgd.learning_rate, count(pieces.len() as u64))
             }
         };
+        let (momentum, size) = match &self.plan {
+            SettingsPlan::Scheduled(settings) => (settings.momentum.as_ref(), settings.batch_size.as_ref()),
+            _ => (None, None),
+        };
+        let momentum = match momentum {
+            Some(InWords { spec, .. }) => format!("momentum up to {}, {spec}", sgd.momentum),
+            None => format!("momentum {}", sgd.momentum),
+        };
+        let follows = size.map_or(String::new(), |(InWords { spec, .. }, _)| format!(", {spec}"));
         let batch = match (self.batch_size, self.problem.sampling) {
             (None, _) => "full batch".to_owned(),
             (Some(batch), Sampling::Stream) => format!("batch size {} from a stream", count(batch)),
@@ -112,7 +124,7 @@ impl Question {
             variance => format!(", label noise {}", significant(variance)),
         };
         let tau = format!("tau ({}, {})", short(closure.tau1()), short(closure.tau2()));
-        format!("{rate}, momentum {}, {batch}, {tau}{noise}, {} steps", sgd.momentum, count(self.steps))
+        format!("{rate}, {momentum}, {batch}{follows}, {tau}{noise}, {} steps", count(self.steps))
     }
 }
 
@@ -146,20 +158,36 @@ fn noise_factor(sampling: Sampling, batch: u64) -> Result<f64, Failure> {
 
 /// The schedule of a flag: words that a specification takes too, a shape where it has an `=`, else a file.
 fn plan(arguments: &PredictArguments, sgd: Sgd, sampling: Sampling, steps: u64) -> Result<SettingsPlan, Failure> {
-    let read = |error: SourceError| Failure::bad_input(anyhow::Error::new(error).context("--schedule"));
+    let of_flags = "--schedule, --momentum-schedule, --batch-size-schedule";
+    let read = |flag| move |error: SourceError| Failure::bad_input(anyhow::Error::new(error).context(flag));
+    let PredictArguments { momentum_schedule, batch_size_schedule, batch_size, .. } = arguments;
+    let in_words = |text: &&str| ScheduleSpec::is_meant_by(text) && text.trim() != "constant";
+    let others = momentum_schedule.is_some() || batch_size_schedule.is_some();
     match arguments.schedule.as_deref() {
-        None => Ok(SettingsPlan::Constant(sgd)),
-        Some(text) if text.trim() == "constant" => Ok(SettingsPlan::Constant(sgd)),
-        Some(text) if ScheduleSpec::is_meant_by(text) => {
-            let epoch = match (sampling, arguments.batch_size) {
-                (Sampling::Finite { num_examples }, Some(batch)) => Some(num_examples as f64 / batch as f64),
+        Some(text) if others && !ScheduleSpec::is_meant_by(text) => Err(Failure::bad_input(anyhow!(
+            "--schedule {text}: goes with --momentum-schedule and --batch-size-schedule only in the words of a specification; \
+             a file has columns for all three"
+        ))),
+        text if others || text.as_ref().is_some_and(in_words) => {
+            let epoch = match (sampling, batch_size) {
+                (Sampling::Finite { num_examples }, Some(batch)) => Some(num_examples as f64 / *batch as f64),
                 (Sampling::Finite { .. }, None) => Some(1.0),
                 (Sampling::Stream, _) => None,
             };
-            SettingsPlan::scheduled(text, sgd, steps, epoch).map_err(read)
+            let size = batch_size_schedule.as_deref().zip(*batch_size);
+            let size =
+                size.map(|(text, base)| Ok::<_, Failure>((text, BatchSize::new(base).map_err(Failure::bad_input)?)));
+            let words = ScheduleWords {
+                learning_rate: text,
+                momentum: momentum_schedule.as_deref(),
+                batch_size: size.transpose()?,
+            };
+            SettingsPlan::scheduled(words, sgd, sampling, steps, epoch).map_err(read(of_flags))
         }
-        Some(text) if text.contains('=') => SettingsPlan::parse(text, sgd, steps).map_err(read),
-        Some(path) => read_settings(path.as_ref(), sgd, sampling).map_err(read),
+        None => Ok(SettingsPlan::Constant(sgd)),
+        Some(text) if text.trim() == "constant" => Ok(SettingsPlan::Constant(sgd)),
+        Some(text) if text.contains('=') => SettingsPlan::parse(text, sgd, steps).map_err(read("--schedule")),
+        Some(path) => read_settings(path.as_ref(), sgd, sampling).map_err(read("--schedule")),
     }
 }
 
