@@ -36,6 +36,10 @@ const OF_METHODS: &[(&[OptimizerMethod], &str)] = &[
         "Prodigy: Mishchenko, Defazio, Prodigy: an expeditiously adaptive parameter-free learner, ICML 2024.",
     ),
     (
+        &[OptimizerMethod::Svag],
+        "SVAG: Li, Malladi, Arora, On the validity of modeling SGD with stochastic differential equations, NeurIPS 2021.",
+    ),
+    (
         &[OptimizerMethod::ScheduleFree],
         "Schedule-Free: Defazio, Yang, Mehta, Mishchenko, Khaled, Cutkosky, The road less scheduled, NeurIPS 2024.",
     ),

@@ -205,6 +205,8 @@ pub enum OptimizerMethod {
     LabPalNsgd,
     /// Schedule-Free SGD: gradients beside a running mean, which is the model; no schedule is needed.
     ScheduleFree,
+    /// SVAG: steps of an l-th of the length with noise amplified to match, each of two batches, as `[svag]` says.
+    Svag,
     /// Prodigy: Adam whose learning rate grows with the distance covered.
     Prodigy,
     /// SPS: the stochastic Polyak step, from the batch's loss and slope, as `[polyak]` says.
@@ -223,11 +225,12 @@ pub enum OptimizerMethod {
 
 impl OptimizerMethod {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Sgd,
         Self::LabPalSgd,
         Self::LabPalNsgd,
         Self::ScheduleFree,
+        Self::Svag,
         Self::Prodigy,
         Self::Sps,
         Self::Momo,
@@ -239,12 +242,12 @@ impl OptimizerMethod {
 
     /// Whether `optimizer.learning_rate` says how far a step goes.
     pub fn has_learning_rate(self) -> bool {
-        matches!(self, Self::Sgd | Self::ScheduleFree)
+        matches!(self, Self::Sgd | Self::ScheduleFree | Self::Svag)
     }
 
     /// Whether it goes along a direction of its own, and not along that of `optimizer.direction`.
     pub fn has_own_direction(self) -> bool {
-        matches!(self, Self::ScheduleFree | Self::Prodigy | Self::Momo)
+        matches!(self, Self::ScheduleFree | Self::Svag | Self::Prodigy | Self::Momo)
     }
 }
 
@@ -255,6 +258,7 @@ impl fmt::Display for OptimizerMethod {
             Self::LabPalSgd => "labpal-sgd",
             Self::LabPalNsgd => "labpal-nsgd",
             Self::ScheduleFree => "schedule-free",
+            Self::Svag => "svag",
             Self::Prodigy => "prodigy",
             Self::Sps => "sps",
             Self::Momo => "momo",

@@ -145,9 +145,12 @@ impl OptimizerSpec {
     /// Schedules of what the method does not have.
     pub(super) fn validate_schedules(&self, schedules: &SchedulesSpec) -> Result<(), InvalidSpec> {
         let method = self.method;
-        let of_rate = schedules.learning_rate.is_none() || method != OptimizerMethod::ScheduleFree;
-        require(of_rate, "schedule.learning_rate", || {
+        let of_rate = schedules.learning_rate.is_none();
+        require(of_rate || method != OptimizerMethod::ScheduleFree, "schedule.learning_rate", || {
             "the method schedule-free has a warm-up of its own, schedule_free.warmup, and no other schedule: take it out".to_owned()
+        })?;
+        require(of_rate || method != OptimizerMethod::Svag, "schedule.learning_rate", || {
+            "the method svag compares runs at one constant learning rate: take the schedule out".to_owned()
         })?;
         let has_momentum = !method.has_own_direction() && self.direction != DirectionRule::Adam;
         require(schedules.momentum.is_none() || has_momentum, "schedule.momentum", || {
@@ -167,7 +170,11 @@ impl OptimizerSpec {
         unused(self.momentum.get() == 0.0, "optimizer.momentum")?;
         unused(self.groups.is_empty(), "optimizer.groups")?;
         unused(self.weight_decay_form.is_none(), "optimizer.weight_decay_form")?;
-        unused(self.weight_decay == 0.0 || method != OptimizerMethod::Momo, "optimizer.weight_decay")?;
+        let has_decay = !matches!(method, OptimizerMethod::Momo | OptimizerMethod::Svag);
+        unused(self.weight_decay == 0.0 || has_decay, "optimizer.weight_decay")?;
+        // A gradient that was cut has not the noise that is amplified.
+        let is_cut = self.clip_norm.is_some() || self.clip_value.is_some();
+        unused(!is_cut || method != OptimizerMethod::Svag, "optimizer.clip_norm and optimizer.clip_value")?;
         let measured = self.learning_rate == Some(LearningRateSpec::Measured);
         require(!measured, "optimizer.learning_rate", || {
             format!("got \"measured\", which the method {method} cannot: expected a finite number above 0")

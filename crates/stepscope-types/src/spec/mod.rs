@@ -42,7 +42,7 @@ pub use line_search::LineSearchSpec;
 pub use measure::MeasureSpec;
 pub use measure_mode::MeasureMode;
 pub use model::ModelSpec;
-pub use relatives::{PalSpec, PolyakSpec, PonosSpec, ProdigySpec, ScheduleFreeSpec, SearchStart, SlsSpec};
+pub use relatives::{PalSpec, PolyakSpec, PonosSpec, ProdigySpec, ScheduleFreeSpec, SearchStart, SlsSpec, SvagSpec};
 pub use schedules::SchedulesSpec;
 pub use sweep::{SweepRange, SweepSeeds, SweepSpec};
 
@@ -79,6 +79,9 @@ pub struct RunSpec {
     /// What Schedule-Free SGD is told; only for the method `schedule-free`.
     #[serde(default)]
     pub schedule_free: ScheduleFreeSpec,
+    /// What SVAG is told; only for the method `svag`.
+    #[serde(default)]
+    pub svag: SvagSpec,
     /// What Prodigy is told; only for the method `prodigy`.
     #[serde(default)]
     pub prodigy: ProdigySpec,
@@ -225,6 +228,7 @@ impl RunSpec {
             line_search: LineSearchSpec::default(),
             labpal: LabPalSpec::default(),
             schedule_free: ScheduleFreeSpec::default(),
+            svag: SvagSpec::default(),
             prodigy: ProdigySpec::default(),
             polyak: PolyakSpec::default(),
             pal: PalSpec::default(),
@@ -261,6 +265,7 @@ impl RunSpec {
         self.optimizer.validate()?;
         self.labpal.validate()?;
         self.schedule_free.validate()?;
+        self.svag.validate()?;
         self.prodigy.validate()?;
         self.polyak.validate()?;
         self.pal.validate()?;
@@ -385,6 +390,13 @@ mod tests {
         case("optimizer.weight_decay", |s| {
             let method = OptimizerMethod::Momo;
             s.optimizer = OptimizerSpec { method, weight_decay: 0.1, ..OptimizerSpec::default() };
+        });
+        case("svag.l", |s| s.svag.l = 0);
+        case("optimizer.clip_norm and optimizer.clip_value", |s| {
+            (s.optimizer.method, s.optimizer.clip_norm) = (OptimizerMethod::Svag, Some(1.0));
+        });
+        case("optimizer.momentum", |s| {
+            (s.optimizer.method, s.optimizer.momentum) = (OptimizerMethod::Svag, Momentum::new(0.9).unwrap());
         });
         case("schedule_free.interpolation", |s| s.schedule_free.interpolation = 1.0);
         case("prodigy.learning_rate_factor", |s| s.prodigy.learning_rate_factor = 0.0);

@@ -18,6 +18,16 @@ pub struct ScheduleFreeSpec {
     pub warmup: TrainingDuration,
 }
 
+/// SVAG: whether the continuous limit describes a run; only for optimizer.method = "svag".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SvagSpec {
+    /// Steps in place of one of SGD, each of learning_rate / l and two batches: a run takes 2 l times as many batches for the same
+    /// distance. 1 is SGD that leaves out every other batch; 2, 4 and 8 are compared with it.
+    #[schemars(range(min = 1))]
+    pub l: u64,
+}
+
 /// Prodigy: Adam whose learning rate grows with the distance covered; only for optimizer.method = "prodigy". Its other numbers
 /// are those of optimizer.adam.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -149,6 +159,12 @@ impl Default for ScheduleFreeSpec {
     }
 }
 
+impl Default for SvagSpec {
+    fn default() -> Self {
+        Self { l: 4 }
+    }
+}
+
 impl Default for ProdigySpec {
     fn default() -> Self {
         Self { learning_rate_factor: 1.0, initial_distance: 1e-6, coefficient: 1.0, max_growth: None }
@@ -220,6 +236,14 @@ fn finite(key: &'static str, value: f64) -> Result<(), InvalidSpec> {
 impl ScheduleFreeSpec {
     pub(super) fn validate(&self) -> Result<(), InvalidSpec> {
         share("schedule_free.interpolation", self.interpolation)
+    }
+}
+
+impl SvagSpec {
+    pub(super) fn validate(&self) -> Result<(), InvalidSpec> {
+        require(self.l >= 1, "svag.l", || {
+            "got 0, expected a whole number of at least 1: 1 is SGD, and 2, 4, 8 are usual".to_owned()
+        })
     }
 }
 

@@ -18,6 +18,7 @@ use super::schedule_free::{ScheduleFree, ScheduleFreeSettings};
 use super::scheduled::{GaugedLength, Scheduled};
 use super::step_length::{Fixed, StepLength};
 use super::stepwise::Stepwise;
+use super::svag::{Svag, SvagError, SvagMethod};
 use super::transform::{Clip, GradientTransform};
 use crate::models::{ParamLayout, PatternError};
 use crate::train::Plan;
@@ -28,6 +29,9 @@ pub enum MethodError {
     /// LABPAL would measure over more examples than there are.
     #[error(transparent)]
     LabPal(#[from] LabPalError),
+    /// An l of SVAG that is none.
+    #[error("svag.l: {0}")]
+    Svag(#[from] SvagError),
     /// A group of parameters has none.
     #[error("optimizer.groups: {0}")]
     Groups(#[from] PatternError),
@@ -56,6 +60,9 @@ pub fn method<M: Module, B: 'static>(
         OptimizerMethod::LabPalSgd => return labpal(LabPalMode::Sgd, transform),
         OptimizerMethod::LabPalNsgd => return labpal(LabPalMode::Nsgd, transform),
         OptimizerMethod::ScheduleFree => return Ok(Box::new(ScheduleFree::new(schedule_free(spec, plan)))),
+        OptimizerMethod::Svag => {
+            return Ok(Box::new(SvagMethod::new(Svag::new(spec.svag.l)?, fixed_learning_rate(spec))));
+        }
         OptimizerMethod::Prodigy => return Ok(Box::new(Prodigy::new(prodigy(spec)))),
         OptimizerMethod::Momo => return Ok(Box::new(Momo::new(momo(spec)))),
         OptimizerMethod::Sgd => step_length(spec, plan),
@@ -90,14 +97,17 @@ fn clip(optimizer: &OptimizerSpec) -> Clip {
     Clip { value: optimizer.clip_value, norm: optimizer.clip_norm }
 }
 
-fn schedule_free(spec: &RunSpec, plan: &Plan) -> ScheduleFreeSettings {
-    // A method with a learning rate has one, and this one's is a number: the specification was checked.
-    let learning_rate = match spec.optimizer.learning_rate {
+/// That of a method with a learning rate which must be a number: the specification was checked.
+fn fixed_learning_rate(spec: &RunSpec) -> f64 {
+    match spec.optimizer.learning_rate {
         Some(LearningRateSpec::Fixed(learning_rate)) => learning_rate.get(),
         _ => 0.0,
-    };
+    }
+}
+
+fn schedule_free(spec: &RunSpec, plan: &Plan) -> ScheduleFreeSettings {
     ScheduleFreeSettings {
-        learning_rate,
+        learning_rate: fixed_learning_rate(spec),
         interpolation: spec.schedule_free.interpolation,
         warmup: plan.steps(spec.schedule_free.warmup),
         weight_decay: spec.optimizer.weight_decay,

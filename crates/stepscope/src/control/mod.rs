@@ -42,4 +42,4 @@ pub use schedule_free::{ScheduleFree, ScheduleFreeSettings};
 pub use statistics::Statistics;
 pub use step_length::{Chosen, Fixed, Line, StepLength};
 pub use stepwise::Stepwise;
-pub use svag::{Svag, SvagError};
+pub use svag::{Svag, SvagError, SvagMethod};

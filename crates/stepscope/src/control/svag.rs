@@ -1,8 +1,12 @@
 //! SVAG: steps of an l-th of the length with noise amplified to match, to see whether the continuous limit describes a run.
 
+use burn::module::Module;
 use thiserror::Error;
 
-use crate::models::ParamTensors;
+use super::method::{Context, Method, Numbered, StepReport};
+use crate::checkpoint::{State, StateError, WeightState};
+use crate::measure::Motion;
+use crate::models::{ParamLayout, ParamTensors};
 
 /// Stochastic variance amplified gradient: learning rate η/l and the gradient ½(1 + r) g₁ + ½(1 − r) g₂, r = √(2l − 1), of two independent
 /// batches.
@@ -59,6 +63,69 @@ impl Svag {
         let [a, b] = self.coefficients();
         first.scale_and_add(a, b, second);
         first
+    }
+}
+
+/// [`Svag`] as a method: every second batch completes an update of the weights that both were looked at.
+///
+/// Batches must be independent: draw them with replacement. Cost: two forward and two backward passes an update, a gradient kept between
+/// them.
+#[derive(Debug, Clone)]
+pub struct SvagMethod {
+    svag: Svag,
+    learning_rate: f64,
+    first: Option<ParamTensors>,
+}
+
+impl SvagMethod {
+    /// At its start; `learning_rate` is that of the SGD whose limit is looked at, η.
+    pub fn new(svag: Svag, learning_rate: f64) -> Self {
+        Self { svag, learning_rate, first: None }
+    }
+}
+
+impl<M: Module, B> Method<M, B> for SvagMethod {
+    fn take(&mut self, model: M, batch: Numbered<B>, context: &mut Context<'_, M, B>) -> (M, StepReport) {
+        let before = context.passes();
+        let (loss, gradient) = context.loss_and_gradient(&model, &batch.batch, context.seed_of(batch.number, 0));
+        let mut report = StepReport { loss, batches_per_update: 2, ..StepReport::default() };
+        let mut model = model;
+        if let Some(gradient) = gradient {
+            match self.first.take() {
+                None => self.first = Some(gradient),
+                Some(first) => {
+                    let rate = self.svag.learning_rate(self.learning_rate);
+                    model = self.svag.combine(first, &gradient).displace(model, -rate);
+                    (report.updated, report.learning_rate) = (true, Some(rate));
+                }
+            }
+        }
+        report.passes = context.passes() - before;
+        (model, report)
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.svag.learning_rate(self.learning_rate)
+    }
+
+    /// It has none that could be set: specifications refuse a schedule.
+    fn set_momentum(&mut self, _momentum: f64) {}
+
+    fn motion(&self) -> Motion<'_> {
+        Motion::of_svag()
+    }
+}
+
+impl WeightState for SvagMethod {
+    fn save_weights(&self, state: &mut State, layout: &ParamLayout) {
+        if let Some(first) = &self.first {
+            state.put_params("first", first, layout);
+        }
+    }
+
+    fn load_weights(&mut self, state: &State, layout: &ParamLayout) -> Result<(), StateError> {
+        self.first = state.contains("first").then(|| state.params("first", layout)).transpose()?;
+        Ok(())
     }
 }
 

@@ -27,6 +27,7 @@ enum Kind<'a> {
     ScheduleFree {
         interpolation: f64,
     },
+    Svag,
 }
 
 /// The diagonal D on what the rule accumulates.
@@ -61,6 +62,11 @@ impl<'a> Motion<'a> {
         Self { kind: Kind::ScheduleFree { interpolation } }
     }
 
+    /// SVAG's: plain steps whose noise is amplified.
+    pub(crate) fn of_svag() -> Self {
+        Self { kind: Kind::Svag }
+    }
+
     /// β of the velocity, or of the running mean of gradients; 0 where there is neither.
     pub fn momentum(&self) -> f64 {
         match self.kind {
@@ -70,7 +76,7 @@ impl<'a> Motion<'a> {
             },
             Kind::Momo(momo) => momo.beta(),
             Kind::Prodigy(prodigy) => prodigy.beta1(),
-            Kind::AtRest | Kind::ScheduleFree { .. } => 0.0,
+            Kind::AtRest | Kind::Svag | Kind::ScheduleFree { .. } => 0.0,
         }
     }
 
@@ -97,6 +103,7 @@ impl<'a> Motion<'a> {
             },
             Kind::Momo(_) => Some("MoMo's steps depend on the batch's loss"),
             Kind::Prodigy(_) => Some("Prodigy scales every parameter on its own"),
+            Kind::Svag => Some("SVAG amplifies the noise of every step"),
             Kind::ScheduleFree { .. } => Some("Schedule-Free SGD takes gradients beside the averaged weights"),
         }
     }
@@ -125,7 +132,7 @@ impl<'a> Motion<'a> {
                 }
             }
             Kind::Prodigy(prodigy) => diagonal(prodigy.scaling()),
-            Kind::AtRest | Kind::Momo(_) | Kind::ScheduleFree { .. } => Scaling::None,
+            Kind::AtRest | Kind::Svag | Kind::Momo(_) | Kind::ScheduleFree { .. } => Scaling::None,
         }
     }
 
@@ -152,7 +159,7 @@ impl<'a> Motion<'a> {
         let heavy_ball = (1.0 + momentum) * (2.0 - decay);
         let running_mean = heavy_ball / (1.0 - momentum);
         match self.kind {
-            Kind::AtRest => heavy_ball,
+            Kind::AtRest | Kind::Svag => heavy_ball,
             Kind::ScheduleFree { interpolation } => 2.0 / (1.0 - interpolation),
             Kind::Momo(_) | Kind::Prodigy(_) => running_mean,
             Kind::Transform(transform) => match transform.rule() {
@@ -175,7 +182,7 @@ impl<'a> Motion<'a> {
             Kind::Transform(transform) => transform.clone().direction(gradient, &|| ParamTensors::values(network)),
             Kind::Momo(momo) => momo.clone().direction(gradient),
             Kind::Prodigy(prodigy) => prodigy.clone().direction(gradient, &ParamTensors::values(network)),
-            Kind::AtRest | Kind::ScheduleFree { .. } => gradient,
+            Kind::AtRest | Kind::Svag | Kind::ScheduleFree { .. } => gradient,
         }
     }
 
@@ -190,7 +197,7 @@ impl<'a> Motion<'a> {
         let (decay, own) = match self.kind {
             Kind::Transform(transform) => transform.weight_decay(),
             Kind::Prodigy(prodigy) => (prodigy.weight_decay(), WeightDecayForm::Decoupled),
-            Kind::ScheduleFree { .. } | Kind::Momo(_) | Kind::AtRest => (0.0, WeightDecayForm::Coupled),
+            Kind::ScheduleFree { .. } | Kind::Momo(_) | Kind::Svag | Kind::AtRest => (0.0, WeightDecayForm::Coupled),
         };
         if own == form { decay } else { 0.0 }
     }

@@ -46,7 +46,7 @@ fn a_slip_in_a_table_or_a_key_is_refused_with_line_and_nearest() {
         ),
         (
             "unheard = {}\n",
-            "spec.toml:1: unheard: unknown key: expected one of name, data, model, train, optimizer, schedule, line_search, labpal, schedule_free, prodigy, polyak, pal, sls, ponos, measure, average, checkpoint, seeds",
+            "spec.toml:1: unheard: unknown key: expected one of name, data, model, train, optimizer, schedule, line_search, labpal, schedule_free, svag, prodigy, polyak, pal, sls, ponos, measure, average, checkpoint, seeds",
         ),
     ] {
         assert_eq!(message(text, &[]), expected);

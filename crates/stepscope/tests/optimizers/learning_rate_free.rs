@@ -5,7 +5,7 @@ use stepscope::control::line_search::{PolyakSettings, PolyakStep};
 use stepscope::control::transform::{Clip, GradientTransform, Rule};
 use stepscope::control::{
     Context, LossOracle, Method, Momo, MomoSettings, Numbered, Prodigy, ProdigySettings, ScheduleFree,
-    ScheduleFreeSettings, StepReport, Stepwise,
+    ScheduleFreeSettings, StepReport, Stepwise, Svag, SvagMethod,
 };
 use stepscope::models::ParamLayout;
 use stepscope::types::Reading;
@@ -67,6 +67,36 @@ fn schedule_free_walks_averages_and_looks_in_between() {
                 rate
             },
         );
+    }
+}
+
+#[test]
+fn svag_steps_on_every_second_batch_with_the_noise_of_one_amplified() {
+    for l in [1, 4] {
+        let fresh = || -> Boxed { Box::new(SvagMethod::new(Svag::new(l).unwrap(), 0.2)) };
+        let (mut method, mut point, mut x) = (fresh(), Point::at(&START), START.to_vec());
+        let layout = ParamLayout::of(&point);
+        for step in 0..40 {
+            // In the middle of an update: the first gradient goes along.
+            if step == 9 {
+                let mut state = State::default();
+                state.nest_weights("method", method.as_ref(), &layout);
+                method = fresh();
+                state.restore_weights("method", method.as_mut(), &layout).unwrap();
+            }
+            let (moved, report) = take(&mut method, point, step);
+            point = moved;
+            assert_eq!((report.updated, report.passes.backward), (step % 2 == 1, 1));
+            if step % 2 == 1 {
+                let root = (2.0 * l as f64 - 1.0).sqrt();
+                let (first, second) = (gradient(&x, step - 1), gradient(&x, step));
+                for ((x, a), b) in x.iter_mut().zip(first).zip(second) {
+                    *x -= 0.2 / l as f64 * (0.5 * (1.0 + root) * a + 0.5 * (1.0 - root) * b);
+                }
+                assert_eq!(report.learning_rate, Some(0.2 / l as f64));
+            }
+            assert!(difference(&point.values(), &x) < 1e-12, "{l}, step {step}: {:?} {x:?}", point.values());
+        }
     }
 }
 
