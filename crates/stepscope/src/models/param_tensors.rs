@@ -45,6 +45,15 @@ impl ParamTensors {
         Self { tensors: visitor.tensors }
     }
 
+    /// (θ_before − θ_after) / `learning_rate`: the direction v of a step θ ← θ − η v that any optimizer took, for
+    /// [`measure`](crate::control::line_search::measure). Known to the rounding of θ over the length of the step.
+    pub fn direction_of<M: Module>(before: &M, after: &M, learning_rate: f64) -> Self {
+        let inverse = 1.0 / learning_rate;
+        let mut direction = Self::values(before);
+        direction.scale_and_add(inverse, -inverse, &Self::values(after));
+        direction
+    }
+
     /// The part that belongs to a parameter.
     pub fn get(&self, id: ParamId) -> Option<&Tensor<1>> {
         self.tensors.get(&id)
