@@ -408,9 +408,10 @@ mod tests {
         case("polyak.growth", |s| s.polyak.growth = 0.5);
         case("polyak.beta", |s| s.polyak.beta = -0.1);
         case("polyak.max_learning_rate", |s| s.polyak.max_learning_rate = 0.0);
-        case("pal.probe_length", |s| s.pal.probe_length = 0.0);
+        case("pal.probe_length", |s| s.pal.probe_length = Some(0.0));
         case("pal.update_step_adaptation", |s| s.pal.update_step_adaptation = -1.0);
         case("pal.updates_per_measurement", |s| s.pal.updates_per_measurement = 0);
+        case("pal.history", |s| s.pal.history = 0);
         case("sls.c", |s| s.sls.c = 1.0);
         case("sls.shrink", |s| s.sls.shrink = 1.0);
         case("sls.growth", |s| s.sls.growth = 0.9);

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::labpal::HistoryAverage;
 use super::{InvalidSpec, require};
 use crate::TrainingDuration;
 
@@ -76,9 +77,9 @@ pub struct PolyakSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PalSpec {
-    /// Length at which the loss is looked at.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub probe_length: f64,
+    /// Length at which the loss is looked at. Not set: 1 for "pal", 0.1 for "fbpal".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe_length: Option<f64>,
     /// Factor on the parabola's minimum.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub update_step_adaptation: f64,
@@ -88,6 +89,14 @@ pub struct PalSpec {
     /// Updates between two measurements of "fbpal", each of which passes over the training set three times.
     #[schemars(range(min = 1))]
     pub updates_per_measurement: u64,
+    /// Whether the first measurements of "fbpal" are closer together: after 10, 20, 40, ... updates, up to
+    /// updates_per_measurement.
+    pub early_measurements: bool,
+    /// Number of latest measurements of "fbpal" whose rates are averaged, once they are updates_per_measurement apart.
+    #[schemars(range(min = 1))]
+    pub history: u64,
+    /// How they are averaged.
+    pub history_average: HistoryAverage,
 }
 
 /// Where a search of SLS starts.
@@ -179,7 +188,15 @@ impl Default for PolyakSpec {
 
 impl Default for PalSpec {
     fn default() -> Self {
-        Self { probe_length: 1.0, update_step_adaptation: 1.66, max_step_length: 3.16, updates_per_measurement: 100 }
+        Self {
+            probe_length: None,
+            update_step_adaptation: 1.66,
+            max_step_length: 3.16,
+            updates_per_measurement: 100,
+            early_measurements: true,
+            history: 15,
+            history_average: HistoryAverage::Median,
+        }
     }
 }
 
@@ -272,12 +289,12 @@ impl PolyakSpec {
 
 impl PalSpec {
     pub(super) fn validate(&self) -> Result<(), InvalidSpec> {
-        positive("pal.probe_length", self.probe_length)?;
+        positive("pal.probe_length", self.probe_length.unwrap_or(1.0))?;
         positive("pal.update_step_adaptation", self.update_step_adaptation)?;
         positive("pal.max_step_length", self.max_step_length)?;
-        require(self.updates_per_measurement >= 1, "pal.updates_per_measurement", || {
-            format!("got {}, expected at least 1", self.updates_per_measurement)
-        })
+        let at_least_one = |key, value: u64| require(value >= 1, key, || format!("got {value}, expected at least 1"));
+        at_least_one("pal.updates_per_measurement", self.updates_per_measurement)?;
+        at_least_one("pal.history", self.history)
     }
 }
 

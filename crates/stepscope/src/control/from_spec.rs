@@ -67,12 +67,15 @@ pub fn method<M: Module, B: 'static>(
         OptimizerMethod::Momo => return Ok(Box::new(Momo::new(momo(spec)))),
         OptimizerMethod::Sgd => step_length(spec, plan),
         OptimizerMethod::Sps => Box::new(PolyakStep::new(polyak(spec, plan))),
-        OptimizerMethod::Pal => Box::new(ParabolicSearch::new(parabolic(spec))),
+        OptimizerMethod::Pal => Box::new(ParabolicSearch::new(parabolic(spec, 1.0))),
         OptimizerMethod::Fbpal => {
             // As many batches as pass over the training set once.
             let batches = (num_examples / spec.train.batch_size.get()).max(2) as usize;
-            let every = spec.pal.updates_per_measurement;
-            Box::new(FullBatchParabolicSearch::new(parabolic(spec), every, batches))
+            let pal = &spec.pal;
+            let search = FullBatchParabolicSearch::new(parabolic(spec, 0.1), pal.updates_per_measurement, batches)
+                .with_early_measurements(pal.early_measurements)
+                .with_history(pal.history, pal.history_average);
+            Box::new(search)
         }
         OptimizerMethod::Sls => Box::new(ArmijoSearch::new(armijo(spec, plan))),
         OptimizerMethod::Ponos => Box::new(NonMonotoneSearch::new(non_monotone(spec))),
@@ -147,9 +150,9 @@ fn polyak(spec: &RunSpec, plan: &Plan) -> PolyakSettings {
     }
 }
 
-fn parabolic(spec: &RunSpec) -> ParabolicSettings {
+fn parabolic(spec: &RunSpec, usual_length: f64) -> ParabolicSettings {
     ParabolicSettings {
-        probe_length: spec.pal.probe_length,
+        probe_length: spec.pal.probe_length.unwrap_or(usual_length),
         update_step_adaptation: spec.pal.update_step_adaptation,
         max_step_length: spec.pal.max_step_length,
         initial_learning_rate: spec.line_search.initial_learning_rate.get(),

@@ -28,8 +28,8 @@ pub trait Method<M, B>: WeightState {
     /// A batch that [`Context::loss_and_gradient`] does not admit changes nothing.
     fn take(&mut self, model: M, batch: Numbered<B>, context: &mut Context<'_, M, B>) -> (M, StepReport);
 
-    /// The learning rate that the next update will start from.
-    fn learning_rate(&self) -> f64;
+    /// The learning rate that the next update will start from; `None` while the method has not found one.
+    fn learning_rate(&self) -> Option<f64>;
 
     /// The rule of the coming update, with what it remembers.
     fn motion(&self) -> Motion<'_>;

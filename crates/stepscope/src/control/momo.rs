@@ -123,8 +123,8 @@ impl<M: Module, B> Method<M, B> for Momo {
         (model, report)
     }
 
-    fn learning_rate(&self) -> f64 {
-        self.latest
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.latest)
     }
 
     /// It has none that could be set: specifications refuse a schedule.

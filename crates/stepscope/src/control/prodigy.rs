@@ -158,8 +158,8 @@ impl<M: Module, B> Method<M, B> for Prodigy {
         (model, report)
     }
 
-    fn learning_rate(&self) -> f64 {
-        self.settings.learning_rate * self.distance
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.settings.learning_rate * self.distance)
     }
 
     /// It has none that could be set: specifications refuse a schedule.

@@ -100,8 +100,8 @@ impl<M: Module, B> Method<M, B> for ScheduleFree {
         (model, report)
     }
 
-    fn learning_rate(&self) -> f64 {
-        self.rate()
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.rate())
     }
 
     /// It has none that could be set: specifications refuse a schedule.

@@ -64,8 +64,8 @@ impl<M: Module, B> Method<M, B> for Stepwise {
         (model, report)
     }
 
-    fn learning_rate(&self) -> f64 {
-        self.length.current()
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.length.current())
     }
 
     fn motion(&self) -> Motion<'_> {

@@ -92,12 +92,11 @@ impl<N: BatchLoss<B>, B> Probe<N> for BatchSharpnessProbe<'_, B> {
             .with_products(samples.len() as u64)
             .in_mode(at.mode);
         let felt = Estimate { value: sharpness.value + at.motion.coupled_decay(), ..sharpness.clone() };
-        let position = felt.with_products(0).scaled(
-            at.learning_rate / at.motion.stability_threshold(at.learning_rate),
-            quantity::BATCH_STABILITY_POSITION.unit,
-        );
         let position = match at.motion.scaling(at.network) {
-            Scaling::None => Reading::Value(position),
+            Scaling::None => at.at_rate(|rate| {
+                let factor = rate / at.motion.stability_threshold(rate);
+                felt.with_products(0).scaled(factor, quantity::BATCH_STABILITY_POSITION.unit)
+            }),
             Scaling::Diagonal(_) | Scaling::Unknown => Reading::Unresolved {
                 reason:
                     "the optimizer scales every parameter on its own, and this curvature is along the plain gradient: \

@@ -12,7 +12,7 @@ use super::cost::Cost;
 use super::objective::Objective;
 use super::operators::BatchLoss;
 use super::per_example_curvature::per_example_curvature;
-use super::probe::{Measured, ProbeError, ProbePoint};
+use super::probe::{Measured, ProbeError, ProbePoint, no_learning_rate};
 use super::statistics::mean_and_deviation;
 use crate::checkpoint::{State, StateError, Stateful};
 
@@ -114,18 +114,20 @@ impl BreakEvenMeter {
             let reading = Reading::Unresolved { reason, num_examples: 0 };
             return Ok(vec![Measured::new(&quantity::LEARNING_RATE_POSITION, reading)]);
         }
-        let (rate, momentum) = (at.learning_rate, at.motion.momentum());
+        let momentum = at.motion.momentum();
         let noise_factor = self.sampling.noise_factor(self.batch_size)?;
         let largest = |mean: f64, deviation: f64| {
             largest_stable_learning_rate_with_momentum(mean, deviation, noise_factor, momentum).unwrap_or(f64::NAN)
         };
         let stable = largest_stable_learning_rate_with_momentum(spread.mean, spread.deviation, noise_factor, momentum)?;
+        let mut measured = vec![about(&quantity::LARGEST_STABLE_LEARNING_RATE, stable, propagate(largest, spread))];
+        let Some(rate) = at.learning_rate else {
+            measured.push(Measured::new(&quantity::LEARNING_RATE_POSITION, no_learning_rate()));
+            return Ok(measured);
+        };
         let position = rate / stable;
         let position_error = propagate(|mean, deviation| rate / largest(mean, deviation), spread);
-        let mut measured = vec![
-            about(&quantity::LARGEST_STABLE_LEARNING_RATE, stable, propagate(largest, spread)),
-            about(&quantity::LEARNING_RATE_POSITION, position, position_error),
-        ];
+        measured.push(about(&quantity::LEARNING_RATE_POSITION, position, position_error));
         // The remaining forms are those of plain SGD.
         if momentum == 0.0 {
             let growth = |mean: f64, deviation: f64| mean_square_growth(rate, mean, deviation, noise_factor);

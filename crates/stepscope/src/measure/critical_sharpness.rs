@@ -93,11 +93,11 @@ impl<N: BatchLoss<B>, B> Probe<N> for CriticalSharpnessProbe<'_, B> {
         let (batch_size, num_examples) = (indices.len(), self.probe_examples.num_examples());
 
         let level = batch.mean_loss(&plain)?;
-        let critical = Self::search(self.critical, at.learning_rate, level, |length| loss_on(&batch, length))?;
+        let critical = Self::search(self.critical, at.first_rate(), level, |length| loss_on(&batch, length))?;
         let raising = if self.num_readings.is_multiple_of(self.raising_every) {
             let level = Self::RAISED * self.probe_examples.mean_loss(&plain)?;
             let loss = |length| loss_on(&self.probe_examples, length);
-            Some(Self::search(self.raising, at.learning_rate, level, loss)?)
+            Some(Self::search(self.raising, at.first_rate(), level, loss)?)
         } else {
             None
         };
@@ -119,9 +119,7 @@ impl<N: BatchLoss<B>, B> Probe<N> for CriticalSharpnessProbe<'_, B> {
             unresolved => unresolved.clone(),
         };
         let steps = |raising| match reading(raising, &quantity::LOSS_RAISING_STEPS, num_examples, at.mode) {
-            Reading::Value(length) => {
-                Reading::Value(length.scaled(1.0 / at.learning_rate, quantity::LOSS_RAISING_STEPS.unit))
-            }
+            Reading::Value(length) => at.at_rate(|rate| length.scaled(1.0 / rate, quantity::LOSS_RAISING_STEPS.unit)),
             unresolved => unresolved,
         };
         let mut measured = vec![

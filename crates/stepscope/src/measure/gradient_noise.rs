@@ -214,7 +214,7 @@ impl<N: BatchLoss<B>, B> Probe<N> for NoiseProbe<'_, B> {
         let mut measured =
             vec![Measured::new(&quantity::NOISE_SCALE, scale), Measured::new(&quantity::NOISE_TRACE, trace)];
         if let (Some(noise_factor), Some(device)) = (self.tested_noise_factor, at.layout.plain_device()) {
-            let effective_learning_rate = at.learning_rate * at.motion.effective_rate();
+            let effective_learning_rate = at.learning_rate.map(|rate| rate * at.motion.effective_rate());
             let training = TrainingStep { noise_factor, effective_learning_rate, loss };
             let gram = Gram::of(&gradients, &device);
             let tests = gradient_tests(&gradients, &gram, batch_size, &training);

@@ -4,7 +4,7 @@ use stepscope_types::quantity::{self, Quantity};
 use stepscope_types::{Estimate, Reading, Uncertainty};
 
 use super::gram::Gram;
-use super::probe::Measured;
+use super::probe::{Measured, no_learning_rate};
 use super::ratio::jackknife_error;
 use super::statistics::difference;
 
@@ -52,8 +52,8 @@ impl Moments {
 pub(super) struct TrainingStep {
     /// Covariance of a training batch's gradient over that of one example's: (N − B)/((N − 1)B), or 1/B with replacement.
     pub(super) noise_factor: f64,
-    /// η/(1 − β), what momentum makes of the learning rate.
-    pub(super) effective_learning_rate: f64,
+    /// η/(1 − β), what momentum makes of the learning rate, where there is one.
+    pub(super) effective_learning_rate: Option<f64>,
     /// The mean loss over the measured batches.
     pub(super) loss: f64,
 }
@@ -101,10 +101,11 @@ pub(super) fn gradient_tests(
         about(&quantity::INNER_PRODUCT_TEST, &|m| (c * m.along).sqrt() / m.signal),
         about(&quantity::ORTHOGONALITY_TEST, &|m| (c * (m.trace - m.along / m.signal) / m.signal).sqrt()),
         about(&quantity::BATCH_FULL_ALIGNMENT, &|m| (m.signal / (m.signal + c * m.trace)).sqrt()),
-        about(&quantity::CABS_BATCH_SIZE, &|m| {
-            training.effective_learning_rate * m.trace * examples_per_batch / training.loss
-        }),
     ];
+    measured.push(match training.effective_learning_rate {
+        Some(rate) => about(&quantity::CABS_BATCH_SIZE, &|m| rate * m.trace * examples_per_batch / training.loss),
+        None => Measured::new(&quantity::CABS_BATCH_SIZE, no_learning_rate()),
+    });
     let ratio = signal_to_noise(gradients, batch_size).over_examples(num_examples);
     measured.push(Measured::new(&quantity::GRADIENT_SNR, ratio));
     measured

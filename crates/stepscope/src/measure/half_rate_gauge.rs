@@ -9,7 +9,7 @@ use super::critical_sharpness::gradient;
 use super::objective::Objective;
 use super::operators::{BatchLoss, ProductError};
 use super::parabola_fit::ParabolaFit;
-use super::probe::{Measured, Probe, ProbeError, ProbePoint};
+use super::probe::{Measured, Probe, ProbeError, ProbePoint, no_learning_rate};
 use super::ratio::Ratio;
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Batch;
@@ -51,14 +51,14 @@ impl<'a, B> HalfRateGaugeProbe<'a, B> {
         &mut self,
         at: &ProbePoint<'_, N>,
         plain: &N,
-        loss: f64,
+        (loss, learning_rate): (f64, f64),
     ) -> Result<Vec<(f64, f64)>, ProductError> {
         let one = |_| {
             let indices = self.batches.draw();
             let update = at.motion.direction(gradient(at.network, &self.batches.objective(&indices))?, at.network);
             let mut losses = [loss; 4];
             for (loss, s) in losses.iter_mut().zip(Self::POSITIONS).skip(1) {
-                *loss = self.examples.mean_loss(&update.displace(plain.clone(), -s * at.learning_rate))?;
+                *loss = self.examples.mean_loss(&update.displace(plain.clone(), -s * learning_rate))?;
             }
             let fit = ParabolaFit::of(&Self::POSITIONS, &losses);
             Ok((-fit.slope, fit.curvature))
@@ -99,16 +99,23 @@ impl<N: BatchLoss<B>, B> Probe<N> for HalfRateGaugeProbe<'_, B> {
         let plain = at.values();
         let loss = self.examples.mean_loss(&plain)?;
         let num_examples = self.examples.num_examples() as u64;
-        let updates = self.along_updates(at, &plain, loss)?;
         let reading = |ratio, quantity, way| reading(ratio, quantity, (num_examples, at.mode), way);
         let about_update = |ratio, quantity| reading(ratio, quantity, "the update");
-        let position =
-            Ratio::of_means(&updates.iter().map(|&(slope, curvature)| (curvature, slope)).collect::<Vec<_>>());
-        let position = position.map(|r| Ratio { value: r.value - 1.0, low: r.low - 1.0, high: r.high - 1.0 });
-        let mut measured = vec![
-            about_update(Ratio::of_means(&updates), &quantity::ONE_STEP_GAUGE),
-            about_update(position, &quantity::STEP_POSITION),
-        ];
+        let mut measured = match at.learning_rate {
+            Some(rate) => {
+                let updates = self.along_updates(at, &plain, (loss, rate))?;
+                let position =
+                    Ratio::of_means(&updates.iter().map(|&(slope, curvature)| (curvature, slope)).collect::<Vec<_>>());
+                let position = position.map(|r| Ratio { value: r.value - 1.0, low: r.low - 1.0, high: r.high - 1.0 });
+                vec![
+                    about_update(Ratio::of_means(&updates), &quantity::ONE_STEP_GAUGE),
+                    about_update(position, &quantity::STEP_POSITION),
+                ]
+            }
+            None => [&quantity::ONE_STEP_GAUGE, &quantity::STEP_POSITION]
+                .map(|quantity| Measured::new(quantity, no_learning_rate()))
+                .into(),
+        };
         let now = at.layout.values(at.network);
         if let Some(earlier) = &self.earlier
             && *earlier != now

@@ -9,7 +9,7 @@ use super::critical_sharpness::gradient;
 use super::objective::Objective;
 use super::operators::{BatchLoss, ProductError};
 use super::parabola_fit::ParabolaFit;
-use super::probe::{Measured, Probe, ProbeError, ProbePoint};
+use super::probe::{Measured, Probe, ProbeError, ProbePoint, no_learning_rate};
 use super::statistics::mean_and_error;
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Batch;
@@ -59,7 +59,7 @@ impl<'a, B> OneStepProbe<'a, B> {
         let moved = |length: f64| direction.displace(plain.clone(), -length);
         let loss = |length: f64| batch.mean_loss(&moved(length));
         let start = batch.mean_loss(plain)?;
-        let minimum = minimize(start, at.learning_rate, loss)?;
+        let minimum = minimize(start, at.first_rate(), loss)?;
         let spacing = 2.0 * minimum / (Self::POINTS - 1) as f64;
         let positions: Vec<f64> = (0..Self::POINTS).map(|index| index as f64 * spacing).collect();
         let at_position = |&s: &f64| if s == 0.0 { Ok(start) } else { loss(s) };
@@ -150,7 +150,10 @@ impl<N: BatchLoss<B>, B> Probe<N> for OneStepProbe<'_, B> {
         };
         Ok(vec![
             about(&quantity::ONE_STEP_MINIMUM, &|way| way.minimum),
-            about(&quantity::ONE_STEP_MINIMUM_RATIO, &|way| way.minimum / at.learning_rate),
+            match at.learning_rate {
+                Some(rate) => about(&quantity::ONE_STEP_MINIMUM_RATIO, &|way| way.minimum / rate),
+                None => Measured::new(&quantity::ONE_STEP_MINIMUM_RATIO, no_learning_rate()),
+            },
             about(&quantity::ONE_STEP_FLOOR, &|way| way.floor),
             about(&quantity::ONE_STEP_FLOOR_RATIO, &|way| way.floor_ratio),
             about(&quantity::ONE_STEP_FULL_LOSS, &|way| way.full_loss),

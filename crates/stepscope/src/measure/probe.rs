@@ -58,8 +58,8 @@ pub struct ProbePoint<'a, N> {
     pub layout: &'a ParamLayout,
     /// Updates applied so far.
     pub step: Step,
-    /// The learning rate of the coming step.
-    pub learning_rate: f64,
+    /// The learning rate of the coming step, where the method has one: LABPAL has none before its first measurement.
+    pub learning_rate: Option<f64>,
     /// Examples of the coming step's batch; the specification's batch size, where it is not given.
     pub batch_size: Option<u64>,
     /// The rule of the coming step, and the velocity that it starts from.
@@ -78,7 +78,7 @@ impl<'a, N> ProbePoint<'a, N> {
             network,
             layout,
             step,
-            learning_rate,
+            learning_rate: Some(learning_rate),
             batch_size: None,
             motion: Motion::default(),
             shared: None,
@@ -91,6 +91,16 @@ impl<'a, N> ProbePoint<'a, N> {
         Self { mode, ..self }
     }
 
+    /// A reading that is about the coming step's learning rate; unresolved where the method has none yet.
+    pub(super) fn at_rate<R: Into<Reading>>(&self, of: impl FnOnce(f64) -> R) -> Reading {
+        self.learning_rate.map_or_else(no_learning_rate, |rate| of(rate).into())
+    }
+
+    /// The learning rate from which a search along a direction begins: any will do, a good one is quicker.
+    pub(super) fn first_rate(&self) -> f64 {
+        self.learning_rate.filter(|rate| *rate > 0.0).unwrap_or(0.1)
+    }
+
     /// Refuses a mode in which examples see each other, for a probe that is about examples one by one.
     pub(super) fn check_examples_are_independent(&self, probe: &'static str) -> Result<(), ProbeError> {
         match self.mode {
@@ -98,6 +108,13 @@ impl<'a, N> ProbePoint<'a, N> {
             _ => Ok(()),
         }
     }
+}
+
+/// What there is to say about a learning rate that is not known.
+pub(super) fn no_learning_rate() -> Reading {
+    let reason =
+        "the method has not measured its learning rate yet, which it does with the first batches: look at a later step";
+    Reading::Unresolved { reason: reason.to_owned(), num_examples: 0 }
 }
 
 impl<N: Module> ProbePoint<'_, N> {

@@ -200,8 +200,10 @@ impl<B> SharpnessProbe<B> {
         sharpness: &Estimate,
     ) -> Result<Vec<Measured>, ProbeError> {
         let (motion, quantity) = (at.motion, &quantity::STABILITY_POSITION);
-        let factor = at.learning_rate / motion.stability_threshold(at.learning_rate);
-        let position = |felt: Estimate| Measured::new(quantity, felt.with_products(0).scaled(factor, quantity.unit));
+        let position = |felt: Estimate| {
+            let factor = |rate| rate / motion.stability_threshold(rate);
+            Measured::new(quantity, at.at_rate(|rate| felt.with_products(0).scaled(factor(rate), quantity.unit)))
+        };
         let diagonal = match motion.scaling(at.network) {
             Scaling::None => {
                 let felt = Estimate { value: sharpness.value + motion.coupled_decay(), ..sharpness.clone() };
@@ -243,7 +245,8 @@ impl<B> SharpnessProbe<B> {
     ) -> Result<Vec<Measured>, ProbeError> {
         let num_examples = self.objective.num_examples();
         // The products are counted once, with the eigenvalue that they were spent on.
-        let effective = sharpness.clone().with_products(0).scaled(at.learning_rate, quantity::EFFECTIVE_SHARPNESS.unit);
+        let felt = sharpness.clone().with_products(0);
+        let effective = at.at_rate(|rate| felt.scaled(rate, quantity::EFFECTIVE_SHARPNESS.unit));
         let mut measured = vec![Measured::new(&quantity::EFFECTIVE_SHARPNESS, effective)];
         measured.extend(self.position(at, &sharpness)?);
         if let Some(gradient) = gradient {

@@ -87,7 +87,8 @@ impl<'a, B> TwoPointProbe<'a, B> {
 
     /// Begins anew where a setting changed: stretches at two rates have no law in common.
     fn follow_settings<N>(&mut self, at: &ProbePoint<'_, N>) {
-        let settings = [at.learning_rate, at.motion.momentum(), at.batch_size.unwrap_or_default() as f64];
+        let settings =
+            [at.learning_rate.unwrap_or_default(), at.motion.momentum(), at.batch_size.unwrap_or_default() as f64];
         if self.settings.replace(settings).is_some_and(|earlier| earlier != settings) {
             let losses: Vec<f64> = self.chords.recent().filter_map(|stretch| stretch.loss).collect();
             if losses.len() >= LEAST_STRETCHES {
@@ -149,10 +150,13 @@ impl<'a, B> TwoPointProbe<'a, B> {
         }
         let noise: Vec<f64> = stretches.iter().filter_map(|stretch| stretch.noise).collect();
         let (trace, error) = mean_and_error(&noise);
-        let factor = 0.25 * at.learning_rate * at.motion.effective_rate();
-        let estimate = Estimate::new(factor * trace, "nat", Uncertainty::StandardError(factor * error));
         let drawn = (noise.len() * NOISE_BATCHES * self.batches.batch_size()) as u64;
-        measured.push(Measured::new(&quantity::EXCESS_NOISE, estimate.over_examples(drawn).in_mode(at.mode)));
+        let excess = at.at_rate(|rate| {
+            let factor = 0.25 * rate * at.motion.effective_rate();
+            let estimate = Estimate::new(factor * trace, "nat", Uncertainty::StandardError(factor * error));
+            estimate.over_examples(drawn).in_mode(at.mode)
+        });
+        measured.push(Measured::new(&quantity::EXCESS_NOISE, excess));
         measured.extend(self.gains(&curve, at));
         measured
     }

@@ -26,9 +26,12 @@ impl DivergenceWatch {
     }
 
     /// Takes in the loss of `step`'s batch; the reason to stop, if this is one.
-    pub fn observe(&mut self, step: Step, loss: f64, learning_rate: f64) -> Option<StopReason> {
+    pub fn observe(&mut self, step: Step, loss: f64, learning_rate: Option<f64>) -> Option<StopReason> {
         let first = self.first_loss.get_or_insert(loss).max(1.0);
-        let advice = || format!("learning rate {learning_rate} is past what the loss bears here; try a third of it");
+        let advice = || match learning_rate {
+            Some(rate) => format!("learning rate {rate} is past what the loss bears here; try a third of it"),
+            None => "no learning rate was measured yet: look at the data and the initial weights".to_owned(),
+        };
         if !loss.is_finite() {
             return Some(self.diverged(format!("the mini-batch loss is {loss}: {}", advice())));
         }
@@ -85,19 +88,19 @@ mod tests {
     #[test]
     fn a_loss_that_is_not_finite_ends_the_run_at_once_and_names_the_last_good_step() {
         let mut watch = DivergenceWatch::new();
-        assert_eq!(watch.observe(Step(0), 2.3, 0.1), None);
-        assert_eq!(watch.observe(Step(1), 2.0, 0.1), None);
-        let reason = watch.observe(Step(2), f64::NAN, 0.1);
+        assert_eq!(watch.observe(Step(0), 2.3, Some(0.1)), None);
+        assert_eq!(watch.observe(Step(1), 2.0, Some(0.1)), None);
+        let reason = watch.observe(Step(2), f64::NAN, Some(0.1));
         assert!(matches!(reason, Some(StopReason::Diverged { last_good_step: Step(1), .. })), "{reason:?}");
     }
 
     #[test]
     fn one_high_loss_is_forgiven_and_twenty_are_not() {
         let mut watch = DivergenceWatch::new();
-        watch.observe(Step(0), 1.0, 0.1);
-        assert_eq!(watch.observe(Step(1), 50.0, 0.1), None);
-        assert_eq!(watch.observe(Step(2), 1.0, 0.1), None);
-        let ended = (3..40).find(|&step| watch.observe(Step(step), 50.0, 0.1).is_some());
+        watch.observe(Step(0), 1.0, Some(0.1));
+        assert_eq!(watch.observe(Step(1), 50.0, Some(0.1)), None);
+        assert_eq!(watch.observe(Step(2), 1.0, Some(0.1)), None);
+        let ended = (3..40).find(|&step| watch.observe(Step(step), 50.0, Some(0.1)).is_some());
         assert_eq!(ended, Some(22), "twenty in a row: steps 3 to 22");
     }
 }

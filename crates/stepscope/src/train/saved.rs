@@ -58,7 +58,8 @@ impl Run<'_> {
             batch_size: Some(self.plan.batches.size(step.0)),
             shared: Some(&shared),
             mode: mode.mode(),
-            ..ProbePoint::new(&view, &layout, step, method.learning_rate())
+            learning_rate: method.learning_rate(),
+            ..ProbePoint::new(&view, &layout, step, 0.0)
         };
         let began = Instant::now();
         let mut readings = Vec::new();

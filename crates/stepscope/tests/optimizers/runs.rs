@@ -9,7 +9,7 @@ use stepscope::measure::Objective;
 use stepscope::models::{BatchStatistics, Dual, Network, ParamLayout};
 use stepscope::train::{MemorySink, RangeTestSettings, Run};
 use stepscope::types::spec::{
-    Activation, DirectionRule, LearningRateSpec, ModelKind, Normalisation, OptimizerMethod, Precision,
+    Activation, DirectionRule, Instrument, LearningRateSpec, ModelKind, Normalisation, OptimizerMethod, Precision,
 };
 use stepscope::types::{LearningRate, Record, RunSpec, TrainingDuration, quantity};
 
@@ -31,7 +31,7 @@ fn spec(method: OptimizerMethod) -> RunSpec {
     spec.average.enabled = false;
     spec.checkpoint.enabled = false;
     // Steps of length 1 are too long for so small a network.
-    spec.pal.probe_length = 0.1;
+    spec.pal.probe_length = Some(0.1);
     spec.pal.updates_per_measurement = 20;
     spec.prodigy.initial_distance = 1e-4;
     spec.validate().unwrap();
@@ -68,13 +68,36 @@ fn every_method_of_a_specification_trains_and_counts_its_passes() {
         match method {
             OptimizerMethod::LabPalSgd | OptimizerMethod::LabPalNsgd => {}
             OptimizerMethod::Pal => assert_eq!((forwards, backwards), (2.0 * steps, steps)),
-            // Three measurements, each three times over 512/32 batches.
-            OptimizerMethod::Fbpal => assert_eq!((forwards, backwards), (steps + 3.0 * 3.0 * 16.0, steps)),
+            // Measured before updates 0, 10, 30 and 50, each time three times over 512/32 batches.
+            OptimizerMethod::Fbpal => assert_eq!((forwards, backwards), (steps + 4.0 * 3.0 * 16.0, steps)),
             OptimizerMethod::Sls | OptimizerMethod::Ponos => {
                 assert!(forwards >= 2.0 * steps && backwards == steps, "{method}: {forwards}");
             }
             _ => assert_eq!((forwards, backwards), (steps, steps), "{method}"),
         }
+    }
+}
+
+#[test]
+fn before_its_first_measurement_a_method_has_no_rate_and_probes_say_so() {
+    let mut spec = spec(OptimizerMethod::LabPalSgd);
+    spec.measure.enabled = true;
+    spec.measure.instruments = Some(vec![Instrument::Sharpness, Instrument::OneStep]);
+    spec.measure.every = TrainingDuration::Steps(STEPS);
+    spec.measure.examples = 512;
+    let (_, records) = train(&spec, &Dataset::load(&spec.data).unwrap());
+    for quantity in [&quantity::EFFECTIVE_SHARPNESS, &quantity::STABILITY_POSITION, &quantity::ONE_STEP_MINIMUM_RATIO] {
+        let of = |record: &Record| match record {
+            Record::Measurement(measurement) if measurement.name == quantity.name => {
+                Some((measurement.value, measurement.unresolved.clone()))
+            }
+            _ => None,
+        };
+        let readings: Vec<_> = records.iter().filter_map(of).collect();
+        let [(None, Some(reason)), .., (Some(value), None)] = &readings[..] else {
+            panic!("{}: {readings:?}", quantity.name)
+        };
+        assert!(reason.contains("not measured its learning rate") && *value > 0.0, "{reason} {value}");
     }
 }
 

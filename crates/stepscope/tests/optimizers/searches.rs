@@ -7,6 +7,7 @@ use stepscope::control::line_search::{
 use stepscope::control::transform::{GradientTransform, Rule};
 use stepscope::control::{Context, Line, Method, Numbered, StepLength, Stepwise};
 use stepscope::types::Reading;
+use stepscope::types::spec::HistoryAverage;
 
 use super::learning_rate_free::compare;
 use super::point::{Point, START, gradient, loss, oracle};
@@ -95,9 +96,27 @@ fn full_batch_pal_measures_every_so_often_and_keeps_the_rate_where_it_cannot() {
     assert_eq!(line.looked, 3 * 3 * 7);
     let kept = pal.current();
     for of in [|s| 1.0 + s, |s| if s > 0.0 { f64::NAN } else { 1.0 }] {
-        let chosen = pal.choose(&mut Known::new(of, -1.0));
+        let chosen =
+            FullBatchParabolicSearch::choose(&mut pal.clone(), &mut Known { step: 30, ..Known::new(of, -1.0) });
         assert!(chosen.learning_rate == kept && reason(&chosen).contains("kept"), "{}", reason(&chosen));
     }
+}
+
+#[test]
+fn full_batch_pal_averages_its_last_rates_once_they_are_as_far_apart_as_they_will_be() {
+    let mut pal =
+        FullBatchParabolicSearch::new(PAL, 20, 2).with_early_measurements(true).with_history(2, HistoryAverage::Mean);
+    let mut found = Vec::new();
+    for step in 0..100 {
+        // The minimum lies at the number of the update: rates are α times that.
+        let at = 1e-3 * (1 + step) as f64;
+        let mut line = Known { step, ..Known::new(move |s| (s - at).powi(2), -1.0) };
+        let chosen = pal.choose(&mut line);
+        if !chosen.measured.is_empty() {
+            found.push((step, (chosen.learning_rate / 1.5e-3).round() as u64));
+        }
+    }
+    assert_eq!(found, [(0, 1), (10, 11), (30, 31), (50, (31 + 51) / 2), (70, (51 + 71) / 2), (90, (71 + 91) / 2)]);
 }
 
 fn armijo(reset: Reset) -> ArmijoSettings {

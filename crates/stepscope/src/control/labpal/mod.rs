@@ -21,7 +21,7 @@ use self::schedule::BatchSchedule;
 use self::state::{Counts, Gathered};
 use super::direction::Direction;
 use super::halt::Halt;
-use super::line_search::{LineFit, is_repeated, losses_at};
+use super::line_search::{LineFit, Pace, is_repeated, losses_at};
 use super::method::{Context, Method, Numbered, Phase, StepReport};
 use crate::measure::Motion;
 use crate::models::ParamTensors;
@@ -167,12 +167,8 @@ impl<B> LabPal<B> {
     /// Whether the coming update is to be measured.
     fn is_due(&self) -> bool {
         let counts = &self.counts;
-        let mut interval = self.spec.updates_per_measurement;
-        if self.spec.early_measurements.unwrap_or(self.is_exact()) {
-            const FIRST: u64 = 10;
-            let doublings = u32::try_from(counts.measurements.saturating_sub(1)).unwrap_or(u32::MAX);
-            interval = interval.min(FIRST.saturating_mul(2_u64.saturating_pow(doublings)));
-        }
+        let begins_early = self.spec.early_measurements.unwrap_or(self.is_exact());
+        let interval = Pace::new(self.spec.updates_per_measurement, begins_early).interval(counts.measurements);
         let since = counts.batches.saturating_sub(counts.last_measured) / self.schedule.per_update();
         let trust_begins = counts.updates == self.spec.untrusted_updates + 2;
         counts.is_due || self.rates.current().is_none() || since >= interval || trust_begins
@@ -208,9 +204,8 @@ impl<M: Module, B> Method<M, B> for LabPal<B> {
         (model, report)
     }
 
-    fn learning_rate(&self) -> f64 {
-        // Before the first measurement there is no rate.
-        self.rates.current().map_or(0.0, |rate| rate.learning_rate)
+    fn learning_rate(&self) -> Option<f64> {
+        self.rates.current().map(|rate| rate.learning_rate)
     }
 
     fn motion(&self) -> Motion<'_> {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use stepscope_types::spec::{HistoryAverage, LabPalSpec};
 
 use crate::checkpoint::{State, StateError, Stateful};
+use crate::control::line_search::average;
 
 /// A measured step in its two forms: a length along the unit direction, and the learning rate that it was.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,17 +61,6 @@ impl Rates {
             rate.step_length *= 0.25;
             rate.learning_rate *= 0.25;
             self.ceiling = rate.step_length;
-        }
-    }
-}
-
-fn average(kind: HistoryAverage, mut values: Vec<f64>) -> f64 {
-    match kind {
-        HistoryAverage::Mean => values.iter().sum::<f64>() / values.len() as f64,
-        HistoryAverage::Median => {
-            values.sort_by(f64::total_cmp);
-            let middle = values.len() / 2;
-            if values.len() % 2 == 1 { values[middle] } else { 0.5 * (values[middle - 1] + values[middle]) }
         }
     }
 }

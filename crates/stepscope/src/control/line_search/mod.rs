@@ -3,6 +3,7 @@
 mod backtracking;
 mod line_fit;
 mod measured;
+mod pace;
 mod parabola;
 mod parabolic;
 mod polyak;
@@ -18,4 +19,5 @@ pub use parabolic::{FullBatchParabolicSearch, ParabolicSearch, ParabolicSettings
 pub use polyak::{PolyakSettings, PolyakStep};
 pub use probe::{MeasureError, measure};
 
+pub(super) use pace::{Pace, average};
 pub(super) use probe::{is_repeated, losses_at};

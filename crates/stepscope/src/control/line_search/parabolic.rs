@@ -1,10 +1,14 @@
 //! PAL and its full-batch form: a parabola through the loss along the step, every time anew.
 
+use std::collections::VecDeque;
+
+use stepscope_types::spec::HistoryAverage;
 use stepscope_types::{Estimate, Mode, Reading, Uncertainty, quantity};
 
-use super::parabola::Parabola;
+use super::pace::{Pace, Paced, average};
+use super::parabola::{Minimum, Parabola};
 use crate::checkpoint::{State, StateError, Stateful};
-use crate::control::{Chosen, Line, StepLength};
+use crate::control::{Chosen, Line, Refusal, StepLength};
 use crate::measure::Measured;
 
 /// What both forms of PAL are told. Lengths are distances in weight space, not learning rates.
@@ -37,14 +41,27 @@ pub struct ParabolicSearch {
 ///
 /// The parabola is that of the losses at 0, μ/2 and μ, since the slope of the whole loss would cost a gradient of all
 /// examples. Cost of a measurement: three passes forward over the training set. Source: `line-search`, section 1.1 (FBPAL; with the
-/// rate kept in between it is called FBPAL&SGD there).
+/// rate kept in between and averaged over the last 15 measurements it is called FBPAL&SGD there).
+///
+/// Ours: a line without a minimum, or with one that is not known to within its half, keeps the last rate; the median can stand for the
+/// mean, since the rate of a line with a small gradient is large and uncertain; the first measurements can be closer together, 10, 20, 40, ... updates, and
+/// enter no average, since a rate that is right at the initial weights is wrong soon after.
 #[derive(Debug, Clone)]
 pub struct FullBatchParabolicSearch {
     settings: ParabolicSettings,
     every: u64,
+    paced: Paced,
     num_batches: usize,
+    num_averaged: usize,
+    kind: HistoryAverage,
+    /// What was measured last, the newest at the end.
+    history: VecDeque<f64>,
     latest: f64,
 }
+
+/// Of the minimum, its standard error may be so much at most in the full-batch form: what is not known to within its half sends
+/// steps anywhere until the next measurement.
+const MAX_RELATIVE_ERROR: f64 = 0.5;
 
 /// PAL's table, in lengths: the step for the parabola a s² + b s.
 ///
@@ -98,20 +115,58 @@ impl StepLength for ParabolicSearch {
 impl FullBatchParabolicSearch {
     /// One that measures at its first update and every `every` after (at least 1), over `num_batches` batches.
     pub fn new(settings: ParabolicSettings, every: u64, num_batches: usize) -> Self {
-        Self { settings, every: every.max(1), num_batches, latest: settings.initial_learning_rate }
+        let latest = settings.initial_learning_rate;
+        let paced = Paced::new(Pace::new(every, false));
+        Self {
+            settings,
+            every,
+            paced,
+            num_batches,
+            num_averaged: 1,
+            kind: HistoryAverage::Mean,
+            history: VecDeque::new(),
+            latest,
+        }
+    }
+
+    /// Whether the first measurements are closer together.
+    #[must_use]
+    pub fn with_early_measurements(self, begins_early: bool) -> Self {
+        Self { paced: Paced::new(Pace::new(self.every, begins_early)), ..self }
+    }
+
+    /// Averages the rates of so many latest measurements, at least 1, of those that are `every` updates apart.
+    #[must_use]
+    pub fn with_history(self, num_averaged: u64, kind: HistoryAverage) -> Self {
+        Self { num_averaged: usize::try_from(num_averaged.max(1)).unwrap_or(usize::MAX), kind, ..self }
+    }
+
+    /// The mean of the latest rates, with this one.
+    fn averaged(&mut self, rate: f64) -> f64 {
+        self.history.push_back(rate);
+        while self.history.len() > self.num_averaged {
+            self.history.pop_front();
+        }
+        average(self.kind, self.history.iter().copied().collect())
     }
 
     fn measure(&mut self, line: &mut dyn Line) -> Measured {
+        let is_averaged = self.paced.measured(line.step());
         let norm = line.norm();
         let half = 0.5 * self.settings.probe_length / norm;
         let losses = line.held_out_losses([0.0, half, 2.0 * half], self.num_batches);
         let step = Parabola::fit(half, &losses).map_err(|error| error.to_string()).and_then(|parabola| {
+            if let Ok(Minimum { position, standard_error }) = parabola.minimum()
+                && standard_error > MAX_RELATIVE_ERROR * position
+            {
+                return Err(Refusal::Imprecise { position, standard_error, limit: MAX_RELATIVE_ERROR }.to_string());
+            }
             let (a, b) = (parabola.half_curvature / (norm * norm), parabola.slope / norm);
             Ok((parabolic_step(&self.settings, a, b)? / norm, parabola))
         });
         match step {
             Ok((rate, parabola)) => {
-                self.latest = rate;
+                self.latest = if is_averaged { self.averaged(rate) } else { rate };
                 match parabola.minimum() {
                     Ok(minimum) => {
                         let error = Uncertainty::StandardError(minimum.standard_error);
@@ -128,7 +183,7 @@ impl FullBatchParabolicSearch {
 
 impl StepLength for FullBatchParabolicSearch {
     fn choose(&mut self, line: &mut dyn Line) -> Chosen {
-        let measured = if line.step().is_multiple_of(self.every) { vec![self.measure(line)] } else { Vec::new() };
+        let measured = if self.paced.is_due(line.step()) { vec![self.measure(line)] } else { Vec::new() };
         Chosen { learning_rate: self.latest, measured }
     }
 
@@ -151,10 +206,14 @@ impl Stateful for ParabolicSearch {
 impl Stateful for FullBatchParabolicSearch {
     fn save_state(&self, state: &mut State) {
         state.put_vector("latest", vec![self.latest]);
+        state.put_vector("history", self.history.iter().copied().collect());
+        state.nest("paced", &self.paced);
     }
 
     fn load_state(&mut self, state: &State) -> Result<(), StateError> {
         self.latest = state.vector("latest", 1)?[0];
+        self.history = state.vector_of_any_length("history")?.iter().copied().collect();
+        state.restore("paced", &mut self.paced)?;
         Ok(())
     }
 }
