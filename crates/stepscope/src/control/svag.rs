@@ -104,8 +104,8 @@ impl<M: Module, B> Method<M, B> for SvagMethod {
         (model, report)
     }
 
-    fn learning_rate(&self) -> f64 {
-        self.svag.learning_rate(self.learning_rate)
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.svag.learning_rate(self.learning_rate))
     }
 
     /// It has none that could be set: specifications refuse a schedule.
