@@ -71,6 +71,17 @@ fn the_meter_says_when_the_second_moment_along_the_direction_would_grow() {
     let largest = value(&quantity::LARGEST_STABLE_LEARNING_RATE);
     assert!(growth(0.97 * largest) < 1.0 && growth(1.03 * largest) > 1.0, "{largest}");
     assert!((value(&quantity::LEARNING_RATE_POSITION) * largest * mean - 0.4).abs() < 1e-6);
+
+    // Where the batch size follows a schedule, the meter is that of the batch at hand.
+    let limit = |mut meter: BreakEvenMeter, batch_size: Option<u64>| {
+        let point = ProbePoint { batch_size, ..at };
+        let measured = meter.measure(&point, &on(&all), &direction).unwrap();
+        let found = measured.iter().find(|m| *m.quantity == quantity::LARGEST_STABLE_LEARNING_RATE).unwrap();
+        found.reading.estimate().unwrap().value
+    };
+    let of_size = |size: u64| BreakEvenMeter::new(sampling, BatchSize::new(size).unwrap(), 40);
+    assert_eq!(limit(of_size(3), Some(20)), limit(of_size(20), None));
+    assert!(limit(of_size(20), None) > 1.01 * largest);
 }
 
 fn spec(preset: MeasurePreset) -> RunSpec {

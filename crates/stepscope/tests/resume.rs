@@ -13,10 +13,10 @@ use stepscope::train::{
     Due, Event, Interrupt, Outcome, Run, RunError, ScheduledProbe, Sink, SinkError, Snapshot, TrainError,
 };
 use stepscope::types::spec::{
-    Activation, DirectionRule, Instrument, LearningRateSpec, MeasureMode, ModelKind, Normalisation, OptimizerMethod,
-    ParamGroupSpec, Precision,
+    Activation, DirectionRule, Instrument, LearningRateSpec, MeasureMode, MeasurePreset, ModelKind, Normalisation,
+    OptimizerMethod, ParamGroupSpec, Precision, Sampling,
 };
-use stepscope::types::{BatchSize, LearningRate, Momentum, Record, RunSpec, Step, TrainingDuration};
+use stepscope::types::{BatchSize, LearningRate, Momentum, Record, RunSpec, Step, TrainingDuration, quantity};
 
 /// Keeps records with the number of them before each state.
 #[derive(Default)]
@@ -98,7 +98,8 @@ fn goes_on_from_every_state(spec: &RunSpec) {
     let dataset = Dataset::load(&spec.data).unwrap();
     let whole = run(spec, &dataset, None);
     let steps = whole.outcome.step.0;
-    assert_eq!(whole.kept.snapshots.len() as u64, steps, "one a step");
+    let every = spec.checkpoint.every.steps(1.0, None).unwrap();
+    assert_eq!(whole.kept.snapshots.len() as u64, steps.div_ceil(every), "one every so many steps, and at the end");
     for (snapshot, before) in &whole.kept.snapshots {
         let again = run(spec, &dataset, Some(&as_file(spec, snapshot)));
         assert_eq!(again.kept.resumed, Some(snapshot.step));
@@ -235,6 +236,35 @@ fn a_gauged_learning_rate_goes_on_from_every_state_and_decides_the_same() {
     let decided = |record: &&Record| serde_json::to_string(record).unwrap().contains("\"decided\"");
     let last: Vec<&Record> = records.iter().filter(decided).collect();
     assert!(last.len() >= 2, "it cools down, and stops: {last:?}");
+}
+
+/// Half of the labels say nothing and weights decay: soon nothing descends any more.
+#[test]
+fn averages_follow_an_end_that_is_decided_before_they_would_begin_and_go_on_from_every_state() {
+    let mut spec = spec(LearningRateSpec::Fixed(LearningRate::new(2.0).unwrap()));
+    spec.seeds.root = 1;
+    spec.data.random_labels = 0.5;
+    spec.model.kind = ModelKind::Linear;
+    spec.model.hidden = None;
+    spec.train.batch_size = BatchSize::new(8).unwrap();
+    spec.train.sampling = Sampling::WithReplacement;
+    spec.train.duration = TrainingDuration::Steps(400);
+    spec.optimizer.weight_decay = 0.05;
+    spec.schedule.learning_rate = Some("gauged(cooldown = 8st, least = 5st)".parse().unwrap());
+    spec.measure.instruments = Some(vec![Instrument::TwoPoint]);
+    spec.measure.examples = 96;
+    spec.measure.preset = MeasurePreset::Full;
+    spec.average.start = TrainingDuration::Steps(380);
+    spec.average.two_point_gap = TrainingDuration::Steps(20);
+    spec.average.evaluate_every = None;
+    spec.checkpoint.every = TrainingDuration::Steps(7);
+    goes_on_from_every_state(&spec);
+    let Ran { outcome, kept, .. } = run(&spec, &Dataset::load(&spec.data).unwrap(), None);
+    assert!(outcome.step.0 < 380, "it ends early: {}", outcome.step);
+    for average in [quantity::EMA, quantity::SWA, quantity::TWO_POINT, quantity::WINDOW, quantity::LAWA] {
+        let is_at_end = |record: &Record| matches!(record, Record::Measurement(m) if m.name == average.loss.name && m.step == outcome.step);
+        assert!(kept.records.iter().any(is_at_end), "{}", average.loss.name);
+    }
 }
 
 #[test]

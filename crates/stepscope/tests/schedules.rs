@@ -9,7 +9,7 @@ use stepscope::data::{Batch, Dataset, planned_sampler};
 use stepscope::measure::Objective;
 use stepscope::models::{Model, ParamLayout};
 use stepscope::train::{MemorySink, Outcome, Run, RunError};
-use stepscope::types::spec::{LearningRateSpec, Precision, Sampling};
+use stepscope::types::spec::{Instrument, LearningRateSpec, MeasurePreset, Precision, Sampling};
 use stepscope::types::{BatchSize, LearningRate, Momentum, Record, RunSpec, TrainingDuration, quantity};
 
 fn spec() -> RunSpec {
@@ -106,6 +106,28 @@ fn a_run_of_epochs_ends_after_them_and_records_what_changes() {
     let rates = values(&records, quantity::LEARNING_RATE.name);
     assert_eq!(rates.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [0, 12, 24, 36, 47]);
     assert!((rates[3].1 / 2e-4 - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn probes_of_batches_follow_the_scheduled_size() {
+    let mut spec = spec();
+    spec.measure.enabled = true;
+    spec.measure.examples = 50;
+    spec.measure.instruments = Some(vec![Instrument::BatchSharpness, Instrument::CriticalSharpness]);
+    spec.measure.preset = MeasurePreset::Full;
+    spec.measure.every = "12st".parse().unwrap();
+    spec.schedule.batch_size = Some("step(every = 1ep, factor = 2)".parse().unwrap());
+    let (_, records) = train(&spec, &data(&spec));
+    // A product a batch.
+    let sizes = records.iter().filter_map(|record| match record {
+        Record::Measurement(m) if m.name == quantity::BATCH_SHARPNESS.name => {
+            Some((m.step.0, m.num_examples / m.num_products))
+        }
+        _ => None,
+    });
+    let sizes: Vec<(u64, u64)> = sizes.collect();
+    assert_eq!(sizes[..2], [(0, 8), (12, 16)]);
+    assert!(sizes[2].1 >= 64, "{sizes:?}");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn every_probe_leaves_the_network_bit_for_bit_as_it_was() {
         Box::new(noise("b")),
         Box::new(LocalQuadraticProbe::new(on(&tracked), noise("c"))),
         Box::new(SharpnessProbe::new(on(&tracked), &measure, random("d")).with_break_even(meter)),
-        Box::new(noise("e").with_tests(0.1)),
+        Box::new(noise("e").with_tests(Sampling::Stream, BatchSize::new(10).unwrap())),
         Box::new(CriticalSharpnessProbe::new(batches("f"), on(&tracked))),
         Box::new(BatchSharpnessProbe::new(batches("g"), 8, 0.5)),
         Box::new(DistanceProbe::new(1)),

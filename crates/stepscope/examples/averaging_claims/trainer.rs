@@ -13,6 +13,8 @@ use crate::{EXAMPLES, Failure};
 /// Examples a batch.
 pub(crate) const BATCH: u64 = 32;
 const WEIGHT_DECAY: f64 = 5e-4;
+/// Test examples that accuracies are taken over, at most.
+const TEST_EXAMPLES: usize = 2000;
 
 /// A network, its data, and the losses over them.
 pub(crate) struct Problem<'a> {
@@ -33,7 +35,8 @@ impl<'a> Problem<'a> {
         layout: &'a ParamLayout,
         seed: u64,
     ) -> Self {
-        let test = Objective::whole(&dataset.test, dataset.shape, &backend.tracked(), backend.dtype());
+        let tested: Vec<u32> = (0..dataset.test.num_examples().min(TEST_EXAMPLES) as u32).collect();
+        let test = Objective::new(&dataset.test, dataset.shape, &tested, &backend.tracked(), backend.dtype());
         let full = examples(dataset, backend, seed);
         Self { dataset, backend, network, layout, seed, full, test }
     }

@@ -27,8 +27,6 @@ pub struct BatchSharpnessProbe<'a, B = Batch> {
     curvature: Curvature,
     max_batches: usize,
     tolerance: f64,
-    // A batch of all examples is always the same one.
-    is_full: bool,
     cost: Cost,
 }
 
@@ -38,10 +36,10 @@ impl<'a, B> BatchSharpnessProbe<'a, B> {
 
     /// A probe of `batches`, that stops at a half interval of `tolerance` times the value.
     pub fn new(batches: BatchSource<'a, B>, max_batches: usize, tolerance: f64) -> Self {
-        let is_full = batches.batch_size() >= batches.num_examples();
-        let max_batches = if is_full { 1 } else { max_batches.max(Self::MIN_BATCHES) };
-        let cost = Self::cost_of_one(&batches) * max_batches.min(2 * Self::MIN_BATCHES) as f64;
-        Self { batches, curvature: Curvature::Hessian, max_batches, tolerance, is_full, cost }
+        let max_batches = max_batches.max(Self::MIN_BATCHES);
+        let num_expected = if is_full(&batches) { 1 } else { max_batches.min(2 * Self::MIN_BATCHES) };
+        let cost = Self::cost_of_one(&batches) * num_expected as f64;
+        Self { batches, curvature: Curvature::Hessian, max_batches, tolerance, cost }
     }
 
     /// The same with differences of gradients in place of exact products, for a smooth module without tangent rules.
@@ -65,6 +63,11 @@ impl<'a, B> BatchSharpnessProbe<'a, B> {
     }
 }
 
+/// Whether every batch is all examples, and so always the same one.
+fn is_full<B>(batches: &BatchSource<'_, B>) -> bool {
+    batches.batch_size() >= batches.num_examples()
+}
+
 impl<N: BatchLoss<B>, B> Probe<N> for BatchSharpnessProbe<'_, B> {
     fn name(&self) -> &'static str {
         "batch-sharpness"
@@ -75,8 +78,10 @@ impl<N: BatchLoss<B>, B> Probe<N> for BatchSharpnessProbe<'_, B> {
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
-        let mut samples = Vec::new();
-        while samples.len() < self.max_batches {
+        self.batches.resize(at.batch_size);
+        let (mut samples, is_full) = (Vec::new(), is_full(&self.batches));
+        let max_batches = if is_full { 1 } else { self.max_batches };
+        while samples.len() < max_batches {
             samples.push(self.sample(at)?);
             let (mean, error) = mean_and_error(&samples);
             let half = student_quantile_95(samples.len() as f64 - 1.0) * error;
@@ -86,7 +91,7 @@ impl<N: BatchLoss<B>, B> Probe<N> for BatchSharpnessProbe<'_, B> {
         }
         let (mean, error) = mean_and_error(&samples);
         self.cost = Self::cost_of_one(&self.batches) * samples.len() as f64;
-        let error = if self.is_full { Uncertainty::Exact } else { Uncertainty::StandardError(error) };
+        let error = if is_full { Uncertainty::Exact } else { Uncertainty::StandardError(error) };
         let sharpness = Estimate::new(mean, quantity::BATCH_SHARPNESS.unit, error)
             .over_examples((samples.len() * self.batches.batch_size()) as u64)
             .with_products(samples.len() as u64)

@@ -50,7 +50,7 @@ struct Spread {
 }
 
 impl BreakEvenMeter {
-    /// A meter for training with batches of `batch_size` out of `num_training_examples`.
+    /// A meter for training with batches of `batch_size`, unless a point has another size, out of `num_training_examples`.
     pub fn new(sampling: Sampling, batch_size: BatchSize, num_training_examples: u64) -> Self {
         Self { sampling, batch_size, num_training_examples, track: BreakEvenTrack::default() }
     }
@@ -115,7 +115,7 @@ impl BreakEvenMeter {
             return Ok(vec![Measured::new(&quantity::LEARNING_RATE_POSITION, reading)]);
         }
         let momentum = at.motion.momentum();
-        let noise_factor = self.sampling.noise_factor(self.batch_size)?;
+        let noise_factor = self.sampling.noise_factor(at.batch_size_or(self.batch_size))?;
         let largest = |mean: f64, deviation: f64| {
             largest_stable_learning_rate_with_momentum(mean, deviation, noise_factor, momentum).unwrap_or(f64::NAN)
         };

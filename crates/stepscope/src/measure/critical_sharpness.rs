@@ -84,6 +84,7 @@ impl<N: BatchLoss<B>, B> Probe<N> for CriticalSharpnessProbe<'_, B> {
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
+        self.batches.resize(at.batch_size);
         let indices = self.batches.draw();
         let batch = self.batches.objective(&indices);
         let direction = at.motion.direction(gradient(at.network, &batch)?, at.network);

@@ -1,7 +1,8 @@
 //! The gradient noise scale with an interval.
 
+use stepscope_theory::Sampling;
 use stepscope_types::quantity;
-use stepscope_types::{Estimate, Reading, Uncertainty};
+use stepscope_types::{BatchSize, Estimate, Reading, Uncertainty};
 
 use super::batches::BatchSource;
 use super::cost::Cost;
@@ -107,7 +108,8 @@ fn moments(count: usize, total: f64, sum_squared: f64, batch_size: u64) -> (f64,
 pub struct NoiseProbe<'a, B = Batch> {
     batches: BatchSource<'a, B>,
     num_batches: usize,
-    tested_noise_factor: Option<f64>,
+    /// How training draws its batches, and how many examples they have where a point does not say.
+    tested: Option<(Sampling, BatchSize)>,
 }
 
 impl<'a, B> NoiseProbe<'a, B> {
@@ -118,13 +120,13 @@ impl<'a, B> NoiseProbe<'a, B> {
 
     /// A probe of the gradients of `num_batches` (at least 3, with tests 4) of `batches`.
     pub fn new(batches: BatchSource<'a, B>, num_batches: usize) -> Self {
-        Self { batches, num_batches, tested_noise_factor: None }
+        Self { batches, num_batches, tested: None }
     }
 
-    /// The same with the tests of Cockpit for training batches whose gradient has `noise_factor` times the covariance of one
-    /// example's: (N − B)/((N − 1)B), or 1/B with replacement.
+    /// The same with the tests of Cockpit for training batches drawn as `sampling` says, of `batch_size` examples unless a point has another
+    /// size. Their gradient has c times the covariance of one example's: (N − B)/((N − 1)B), or 1/B with replacement.
     ///
-    /// | quantity | value, with c the noise factor |
+    /// | quantity | value |
     /// |---|---|
     /// | norm test | √(c tr Σ)/‖g‖ |
     /// | inner product test | √(c gᵀΣg)/‖g‖² |
@@ -139,8 +141,8 @@ impl<'a, B> NoiseProbe<'a, B> {
     ///
     /// The first three are the smallest bounds that the batch size passes. All come from moments without bias, with jackknife
     /// errors. Source: `curvature`, section 4.6 (Byrd et al. 2012; Bollapragada et al. 2017; Balles et al. 2017).
-    pub fn with_tests(mut self, noise_factor: f64) -> Self {
-        self.tested_noise_factor = Some(noise_factor);
+    pub fn with_tests(mut self, sampling: Sampling, batch_size: BatchSize) -> Self {
+        self.tested = Some((sampling, batch_size));
         self
     }
 
@@ -177,7 +179,7 @@ impl<N: BatchLoss<B>, B> Probe<N> for NoiseProbe<'_, B> {
     }
 
     fn cost(&self) -> Cost {
-        let passes = match self.tested_noise_factor {
+        let passes = match self.tested {
             Some(_) => self.num_batches * Self::PASSES + Self::PASSES_OF_GROUPS,
             None => self.num_batches * 3,
         };
@@ -213,7 +215,8 @@ impl<N: BatchLoss<B>, B> Probe<N> for NoiseProbe<'_, B> {
         }
         let mut measured =
             vec![Measured::new(&quantity::NOISE_SCALE, scale), Measured::new(&quantity::NOISE_TRACE, trace)];
-        if let (Some(noise_factor), Some(device)) = (self.tested_noise_factor, at.layout.plain_device()) {
+        if let (Some((sampling, usual)), Some(device)) = (self.tested, at.layout.plain_device()) {
+            let noise_factor = sampling.noise_factor(at.batch_size_or(usual))?;
             let effective_learning_rate = at.learning_rate.map(|rate| rate * at.motion.effective_rate());
             let training = TrainingStep { noise_factor, effective_learning_rate, loss };
             let gram = Gram::of(&gradients, &device);

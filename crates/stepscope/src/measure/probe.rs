@@ -4,7 +4,7 @@ use burn::module::Module;
 use stepscope_spectral::{ComposeError, LanczosError, TraceError};
 use stepscope_theory::TheoryError;
 use stepscope_types::quantity::Quantity;
-use stepscope_types::{Mode, Reading, SavedSpectrum, Step};
+use stepscope_types::{BatchSize, Mode, Reading, SavedSpectrum, Step};
 use thiserror::Error;
 
 use super::cost::Cost;
@@ -72,6 +72,11 @@ pub struct ProbePoint<'a, N> {
 }
 
 impl<'a, N> ProbePoint<'a, N> {
+    /// Examples of the coming step's batch, `usual` where the point does not say.
+    pub(super) fn batch_size_or(&self, usual: BatchSize) -> BatchSize {
+        self.batch_size.and_then(|size| BatchSize::new(size).ok()).unwrap_or(usual)
+    }
+
     /// A point of plain SGD in evaluation mode, with nothing measured yet.
     pub fn new(network: &'a N, layout: &'a ParamLayout, step: Step, learning_rate: f64) -> Self {
         Self {

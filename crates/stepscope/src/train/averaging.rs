@@ -117,10 +117,10 @@ impl Averages {
 
     /// Takes in the weights after `step` updates of a run that will, as far as is known, have `num_steps`.
     pub(super) fn update<N: Module>(&mut self, step: u64, num_steps: u64, network: &N) {
-        self.bank.update(step, network);
         if num_steps != self.end {
             self.follow_end(step, num_steps, network);
         }
+        self.bank.update(step, network);
         for ring in self.window.iter_mut().chain(&mut self.lawa) {
             ring.update(step, network);
         }
@@ -130,9 +130,14 @@ impl Averages {
         }
     }
 
-    /// A gauged learning rate has decided where the run ends: windows and two points are counted back from there.
+    /// A gauged learning rate has decided where the run ends: windows and two points are counted back from there, and averages begin at
+    /// the latest now if they were to begin later than that.
     fn follow_end<N: Module>(&mut self, step: u64, end: u64, network: &N) {
         self.end = end;
+        if end <= self.start {
+            self.start = step;
+            self.bank.begin_by(step);
+        }
         self.window.iter_mut().chain(&mut self.lawa).for_each(|ring| ring.align_with(end));
         self.two_points.end_at(end, step, network);
     }
@@ -214,6 +219,7 @@ fn gain(of: &'static Quantity, before: &Evaluation, after: &Evaluation) -> Measu
 
 impl WeightState for Averages {
     fn save_weights(&self, state: &mut State, layout: &ParamLayout) {
+        state.put("start", &self.start);
         state.nest_weights(BANK, &self.bank, layout);
         state.nest_weights("two_points", &self.two_points, layout);
         for (name, ring) in [("window", &self.window), ("lawa", &self.lawa)] {
@@ -224,6 +230,7 @@ impl WeightState for Averages {
     }
 
     fn load_weights(&mut self, state: &State, layout: &ParamLayout) -> Result<(), StateError> {
+        self.start = state.get("start")?;
         state.restore_weights(BANK, &mut self.bank, layout)?;
         state.restore_weights("two_points", &mut self.two_points, layout)?;
         for (name, ring) in [("window", &mut self.window), ("lawa", &mut self.lawa)] {

@@ -189,7 +189,7 @@ impl<'d> Bench<'d, '_> {
         let batch = Cost::gradients(batch_size) + Cost::passes(passes);
         let probe = NoiseProbe::new(batches, self.means.noise_batches(measure.noise_batches, batch) as usize);
         // The plan has refused a batch larger than the training set, the only one without a factor.
-        probe.with_tests(self.sampling().noise_factor(self.spec.train.batch_size).unwrap_or(0.0))
+        probe.with_tests(self.sampling(), self.spec.train.batch_size)
     }
 
     fn two_point(&self) -> Result<TwoPointProbe<'d>, SamplingError> {

@@ -189,6 +189,11 @@ impl AverageBank {
         self.members.is_empty()
     }
 
+    /// Averages that would begin after `step` begin there: for a run that ends earlier than was planned.
+    pub fn begin_by(&mut self, step: u64) {
+        self.members.iter_mut().for_each(|member| member.average.start = member.average.start.min(step));
+    }
+
     /// Takes in the parameters of `network` after `step` updates of it, wherever an average is due.
     ///
     /// Steps that are left out are accounted for: an EMA decays by the steps that have passed. A step that was taken in
@@ -230,6 +235,7 @@ impl AverageBank {
 impl WeightState for AverageBank {
     fn save_weights(&self, state: &mut State, layout: &ParamLayout) {
         for (index, member) in self.members.iter().enumerate() {
+            state.put(&format!("{index}/start"), &member.average.start);
             state.put(&format!("{index}/taken"), &member.taken);
             state.put(&format!("{index}/last"), &member.last);
             if let Some(shadow) = &member.shadow {
@@ -240,6 +246,7 @@ impl WeightState for AverageBank {
 
     fn load_weights(&mut self, state: &State, layout: &ParamLayout) -> Result<(), StateError> {
         for (index, member) in self.members.iter_mut().enumerate() {
+            member.average.start = state.get(&format!("{index}/start"))?;
             member.taken = state.get(&format!("{index}/taken"))?;
             member.last = state.get(&format!("{index}/last"))?;
             let name = format!("{index}/shadow");
