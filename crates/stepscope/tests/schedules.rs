@@ -109,6 +109,29 @@ fn a_run_of_epochs_ends_after_them_and_records_what_changes() {
 }
 
 #[test]
+fn every_instrument_bears_a_learning_rate_that_has_fallen_to_nothing() {
+    let mut spec = spec();
+    spec.measure.enabled = true;
+    spec.measure.preset = MeasurePreset::Full;
+    spec.measure.examples = 50;
+    spec.measure.noise_batch_size = BatchSize::new(8).unwrap();
+    spec.schedule.learning_rate = Some("linear".parse().unwrap());
+    let (outcome, records) = train(&spec, &data(&spec));
+    let last = |name: &str| {
+        records.iter().rev().find_map(|record| match record {
+            Record::Measurement(m) if m.name == name && m.step == outcome.step => Some(m.clone()),
+            _ => None,
+        })
+    };
+    for name in [quantity::STABILITY_POSITION.name, quantity::LEARNING_RATE_POSITION.name] {
+        assert_eq!(last(name).unwrap().value, Some(0.0), "{name}");
+    }
+    assert!(last(quantity::LARGEST_STABLE_LEARNING_RATE.name).unwrap().value.unwrap() > 0.0);
+    let ratio = last(quantity::ONE_STEP_MINIMUM_RATIO.name).unwrap();
+    assert!(ratio.unresolved.unwrap().contains("is 0 here"));
+}
+
+#[test]
 fn probes_of_batches_follow_the_scheduled_size() {
     let mut spec = spec();
     spec.measure.enabled = true;

@@ -128,8 +128,8 @@ impl BreakEvenMeter {
         let position = rate / stable;
         let position_error = propagate(|mean, deviation| rate / largest(mean, deviation), spread);
         measured.push(about(&quantity::LEARNING_RATE_POSITION, position, position_error));
-        // The remaining forms are those of plain SGD.
-        if momentum == 0.0 {
+        // The remaining forms are those of plain SGD that takes steps.
+        if momentum == 0.0 && rate > 0.0 {
             let growth = |mean: f64, deviation: f64| mean_square_growth(rate, mean, deviation, noise_factor);
             let turning = |mean: f64, deviation: f64| {
                 let spread = CurvatureSpread::Proportional(deviation / mean);

@@ -120,7 +120,7 @@ impl<N: BatchLoss<B>, B> Probe<N> for CriticalSharpnessProbe<'_, B> {
             unresolved => unresolved.clone(),
         };
         let steps = |raising| match reading(raising, &quantity::LOSS_RAISING_STEPS, num_examples, at.mode) {
-            Reading::Value(length) => at.at_rate(|rate| length.scaled(1.0 / rate, quantity::LOSS_RAISING_STEPS.unit)),
+            Reading::Value(length) => at.in_steps(|rate| length.scaled(1.0 / rate, quantity::LOSS_RAISING_STEPS.unit)),
             unresolved => unresolved,
         };
         let mut measured = vec![

@@ -9,7 +9,7 @@ use super::critical_sharpness::gradient;
 use super::objective::Objective;
 use super::operators::{BatchLoss, ProductError};
 use super::parabola_fit::ParabolaFit;
-use super::probe::{Measured, Probe, ProbeError, ProbePoint, no_learning_rate};
+use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::statistics::mean_and_error;
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Batch;
@@ -143,17 +143,16 @@ impl<N: BatchLoss<B>, B> Probe<N> for OneStepProbe<'_, B> {
         let plain = at.values();
         let ways: Vec<Way> = (0..self.num_batches).map(|_| self.way(at, &plain)).collect::<Result<_, _>>()?;
         let num_examples = (self.num_batches * self.batches.batch_size()) as u64;
-        let about = |quantity: &'static Quantity, of: &dyn Fn(&Way) -> f64| {
+        let estimate = |quantity: &'static Quantity, of: &dyn Fn(&Way) -> f64| {
             let (mean, error) = mean_and_error(&ways.iter().map(of).collect::<Vec<f64>>());
             let estimate = Estimate::new(mean, quantity.unit, Uncertainty::StandardError(error));
-            Measured::new(quantity, estimate.over_examples(num_examples).in_mode(at.mode))
+            estimate.over_examples(num_examples).in_mode(at.mode)
         };
+        let about = |quantity, of: &dyn Fn(&Way) -> f64| Measured::new(quantity, estimate(quantity, of));
+        let ratio = &quantity::ONE_STEP_MINIMUM_RATIO;
         Ok(vec![
             about(&quantity::ONE_STEP_MINIMUM, &|way| way.minimum),
-            match at.learning_rate {
-                Some(rate) => about(&quantity::ONE_STEP_MINIMUM_RATIO, &|way| way.minimum / rate),
-                None => Measured::new(&quantity::ONE_STEP_MINIMUM_RATIO, no_learning_rate()),
-            },
+            Measured::new(ratio, at.in_steps(|rate| estimate(ratio, &|way| way.minimum / rate))),
             about(&quantity::ONE_STEP_FLOOR, &|way| way.floor),
             about(&quantity::ONE_STEP_FLOOR_RATIO, &|way| way.floor_ratio),
             about(&quantity::ONE_STEP_FULL_LOSS, &|way| way.full_loss),

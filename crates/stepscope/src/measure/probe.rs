@@ -101,6 +101,18 @@ impl<'a, N> ProbePoint<'a, N> {
         self.learning_rate.map_or_else(no_learning_rate, |rate| of(rate).into())
     }
 
+    /// A reading in units of the coming step; unresolved where there is no learning rate yet, and where it has fallen to 0.
+    pub(super) fn in_steps<R: Into<Reading>>(&self, of: impl FnOnce(f64) -> R) -> Reading {
+        match self.learning_rate {
+            Some(rate) if rate > 0.0 => of(rate).into(),
+            Some(_) => {
+                let reason = "the learning rate is 0 here, and nothing can be measured in steps of length 0: look at an earlier step";
+                Reading::Unresolved { reason: reason.to_owned(), num_examples: 0 }
+            }
+            None => no_learning_rate(),
+        }
+    }
+
     /// The learning rate from which a search along a direction begins: any will do, a good one is quicker.
     pub(super) fn first_rate(&self) -> f64 {
         self.learning_rate.filter(|rate| *rate > 0.0).unwrap_or(0.1)
