@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{InvalidSpec, require};
+use super::{InvalidSpec, Precision, require};
 use crate::TrainingDuration;
 
 /// LABPAL: the step length from a parabola of the loss over many mini-batches, measured every so many updates; only for the
@@ -23,7 +23,8 @@ pub struct LabPalSpec {
     /// Updates' worth of mini-batches over which the loss along the step is measured, the first of which gives the direction.
     #[schemars(range(min = 2))]
     pub approximation_batches: u64,
-    /// Whether the batches that gave the direction are left out of the measured loss. By the profile: neither does.
+    /// Whether the batches that gave the direction are left out of the measured loss, along whose own update it falls too
+    /// steeply. By the profile: exact leaves them out (where approximation_batches is 3 or more), reference does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exclude_direction_batches: Option<bool>,
     /// Factor on the measured minimum.
@@ -70,6 +71,14 @@ pub struct LabPalSpec {
     pub schedule_at: Vec<TrainingDuration>,
     /// To what it changes then, times the noise factor.
     pub schedule_batches: Vec<u64>,
+    /// Share of the training, at its end, in which steps shrink linearly to nothing. By the profile: 0.1 in exact; 0, they do not,
+    /// in reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub landing: Option<f64>,
+    /// Whether losses along the line are computed with the products of model.precision = "bf16", too: cheaper, where a device is
+    /// fast at them. Points lie wide apart then, and a minimum has to be significant, as where the network's numbers have less than
+    /// 24 bits.
+    pub narrow_losses: bool,
 }
 
 /// The formula of the minimum along a line.
@@ -136,6 +145,8 @@ impl Default for LabPalSpec {
             noise_factor: None,
             schedule_at: vec![TrainingDuration::Fraction(0.5), TrainingDuration::Fraction(0.75)],
             schedule_batches: vec![2, 4],
+            landing: None,
+            narrow_losses: false,
         }
     }
 }
@@ -181,10 +192,21 @@ impl LabPalSpec {
         if let Some(factor) = self.noise_factor {
             positive("labpal.noise_factor", factor)?;
         }
+        let landing = self.landing.unwrap_or(0.0);
+        require((0.0..1.0).contains(&landing), "labpal.landing", || {
+            format!("got {landing}, expected a share of the training, at least 0 and below 1")
+        })?;
         let (places, numbers) = (self.schedule_at.len(), self.schedule_batches.len());
         require(places == numbers, "labpal.schedule_batches", || {
             format!("got {numbers} numbers, expected one for each of the {places} places of labpal.schedule_at")
         })?;
         self.schedule_batches.iter().try_for_each(|&number| at_least("labpal.schedule_batches", number, 1))
+    }
+
+    /// Whether lines can be measured in the numbers of the training.
+    pub(super) fn check_precision(&self, precision: Precision) -> Result<(), InvalidSpec> {
+        require(precision == Precision::Bf16 || !self.narrow_losses, "labpal.narrow_losses", || {
+            format!("is for model.precision = \"bf16\", got \"{}\"", precision.word())
+        })
     }
 }

@@ -238,6 +238,11 @@ impl<'a, M: Module, B> Context<'a, M, B> {
         }
     }
 
+    /// Whether losses are computed in numbers of less than 24 bits.
+    pub fn is_short(&self) -> bool {
+        self.oracle.is_short()
+    }
+
     /// Passes since the context was made.
     pub fn passes(&self) -> Passes {
         self.passes

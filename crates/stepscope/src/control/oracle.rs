@@ -52,6 +52,12 @@ pub trait LossOracle<M, B> {
 
     /// The same with the gradient of every parameter that has one. One forward and one backward pass.
     fn loss_and_gradient(&mut self, model: &M, batch: &B, seed: u64) -> (f64, ParamTensors);
+
+    /// Whether [`LossOracle::loss`] computes in numbers of less than f32's 24 bits, whatever the weights are: line searches look at
+    /// points far enough apart then.
+    fn is_short(&self) -> bool {
+        false
+    }
 }
 
 impl<M: Module, B, F: FnMut(&M, &B, u64) -> Tensor<1>> LossOracle<M, B> for F {
@@ -77,14 +83,22 @@ pub struct NetworkOracle {
     statistics: Vec<BatchStatistics>,
     micro_batch_size: Option<usize>,
     products: Option<DType>,
+    narrow_losses: bool,
 }
 
 impl NetworkOracle {
     /// The same with the operands of dense and convolution layers rounded to that type where a gradient is taken. Losses alone are
-    /// not rounded: searches live on their differences.
+    /// not rounded, since searches live on their differences, but where [`NetworkOracle::with_narrow_losses`] says so.
     #[must_use]
     pub fn with_products_in(mut self, narrow: Option<DType>) -> Self {
         self.products = narrow;
+        self
+    }
+
+    /// The same with losses alone computed in those products, too, if `narrow`.
+    #[must_use]
+    pub fn with_narrow_losses(mut self, narrow: bool) -> Self {
+        self.narrow_losses = narrow;
         self
     }
 
@@ -123,7 +137,8 @@ impl<N: Network> LossOracle<N, Batch> for NetworkOracle {
         let plain = network.valid();
         let parts = self.parts(batch, seed).into_iter().map(|(part, share, seed)| {
             let (images, labels) = (part.images.inner(), part.labels.inner());
-            let outputs = plain.logits(Dual::constant(images), &Pass::training(seed));
+            let pass = Pass::training(seed).with_products_in(self.products.filter(|_| self.narrow_losses));
+            let outputs = plain.logits(Dual::constant(images), &pass);
             share * mean(part.target.losses(outputs, labels).value)
         });
         parts.sum()
@@ -142,6 +157,10 @@ impl<N: Network> LossOracle<N, Batch> for NetworkOracle {
             gradient.scale_and_add(1.0, share, &own);
         }
         (loss, gradient)
+    }
+
+    fn is_short(&self) -> bool {
+        self.narrow_losses && self.products.is_some()
     }
 }
 

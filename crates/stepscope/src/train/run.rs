@@ -233,6 +233,7 @@ impl<'a> Run<'a> {
             device: backend.tracked(),
             dtype,
             product_dtype: backend.product_dtype(),
+            narrow_losses: spec.labpal.narrow_losses,
             measure_dtype: measured_on.dtype(),
             loader: Loader::new(
                 &dataset.train,

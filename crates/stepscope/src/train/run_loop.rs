@@ -42,6 +42,8 @@ pub struct TrainingLoop<'p, N: Network> {
     pub dtype: DType,
     /// The narrower type in which dense and convolution layers multiply in a step; `None` for their own.
     pub product_dtype: Option<DType>,
+    /// Whether losses along a line are computed in those products, too.
+    pub narrow_losses: bool,
     /// The type in which is measured; the probes are made for it.
     pub measure_dtype: DType,
     /// The lengths.
@@ -243,8 +245,10 @@ impl<N: Network> TrainingLoop<'_, N> {
         let step = now.step;
         let batch = self.loader.next_batch(&self.device, self.dtype);
         let (len, current) = (batch.len() as u64, self.method.learning_rate());
-        let mut oracle =
-            NetworkOracle::default().in_micro_batches(self.micro_batch_size).with_products_in(self.product_dtype);
+        let mut oracle = NetworkOracle::default()
+            .in_micro_batches(self.micro_batch_size)
+            .with_products_in(self.product_dtype)
+            .with_narrow_losses(self.narrow_losses);
         let (dataset, sampler, dtype) = (self.dataset, &mut self.line_sampler, self.dtype);
         let plain = self.device.clone().inner();
         let mut held_out = || Batch::gather(&dataset.train, dataset.shape, sampler.next_batch(), &plain, dtype);

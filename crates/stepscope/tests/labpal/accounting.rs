@@ -10,7 +10,8 @@ use crate::toy::{Always, Host, TASK, Toy, labpal, push, reloaded};
 
 /// As published, in both profiles.
 fn published(profile: LabPalProfile) -> LabPalSpec {
-    LabPalSpec { profile, early_measurements: Some(false), ..LabPalSpec::default() }
+    let (early_measurements, exclude_direction_batches) = (Some(false), Some(false));
+    LabPalSpec { profile, early_measurements, exclude_direction_batches, ..LabPalSpec::default() }
 }
 
 /// Claim T14, and the same with measurements that wait for the update under way instead of throwing its gradients away.
@@ -77,6 +78,48 @@ fn a_measurement_costs_three_forward_passes_a_batch_and_one_percent_of_a_thousan
         let extra = equivalents(measuring) - 3.0 * per_update as f64;
         let share = extra / (3.0 * per_update as f64 * 1000.0);
         assert!((share - 0.0097).abs() < 1e-4, "{share}");
+    }
+}
+
+#[test]
+fn the_exact_profile_spares_the_directions_batches_and_takes_them_where_there_is_but_one_other() {
+    for (approximation_batches, forward, num_fitted) in
+        [(10, 3 * 30 - 2 * 3 + 1, 27), (3, 3 * 9 - 2 * 3 + 1, 6), (2, 3 * 6 + 1, 6)]
+    {
+        let spec = LabPalSpec { noise_factor: Some(3.0), approximation_batches, ..LabPalSpec::default() };
+        let mut method = labpal(LabPalMode::Sgd, &spec, TASK, 0.0);
+        let mut passes = Passes::default();
+        push(&mut method, Toy::new(&[0.0]), &mut Always::default(), 0..3 * approximation_batches, |_, _, report| {
+            passes += report.passes;
+            if let Some(fit) = &report.fit {
+                assert_eq!(fit.num_batches, num_fitted);
+            }
+        });
+        assert_eq!(
+            (method.num_measurements(), passes),
+            (1, Passes { forward, backward: 3 }),
+            "{approximation_batches}"
+        );
+    }
+}
+
+#[test]
+fn at_the_end_steps_land_in_a_straight_line() {
+    for mode in [LabPalMode::Sgd, LabPalMode::Nsgd] {
+        let spec = LabPalSpec {
+            landing: Some(0.25),
+            schedule_at: Vec::new(),
+            schedule_batches: Vec::new(),
+            early_measurements: Some(false),
+            ..LabPalSpec::default()
+        };
+        let mut method = labpal(mode, &spec, LabPalTask { num_batches: 200, ..TASK }, 0.0);
+        push(&mut method, Toy::new(&[0.0]), &mut Always::default(), 0..200, |number, _, report| {
+            if number >= 10 {
+                let expected = 1.8 * ((200 - number) as f64 / 50.0).min(1.0);
+                assert!((report.step_length.unwrap() - expected).abs() < 1e-9, "{mode:?} {number} {report:?}");
+            }
+        });
     }
 }
 
@@ -178,6 +221,31 @@ fn batches_that_were_not_given_back_stop_a_restored_method() {
         let message = report.halt.as_ref().unwrap().to_string();
         assert!(message.contains("4 batches") && message.contains("restore_held"), "{message}");
     });
+}
+
+/// At most one vector as long as the weights beside weights and gradient, at any phase: a copy of the weights to go back to, or the
+/// direction of a line while it is looked along, when the copy is the weights themselves.
+#[test]
+fn one_vector_is_held_beside_weights_and_gradient() {
+    use stepscope::checkpoint::{State, WeightState};
+    use stepscope::models::ParamLayout;
+    let spec = LabPalSpec { updates_per_measurement: 20, ..LabPalSpec::default() };
+    let mut method = labpal(LabPalMode::Sgd, &spec, TASK, 0.0);
+    let mut model = Toy::new(&[0.0, 1.0]);
+    let mut most = 0;
+    let mut oracle = Host(|theta: &[f64], _| {
+        let loss = theta.iter().map(|theta| 0.5 * (theta - 3.0).powi(2)).sum();
+        (loss, theta.iter().map(|theta| theta - 3.0).collect())
+    });
+    for number in 0..100 {
+        model = push(&mut method, model, &mut oracle, number..number + 1, |_, _, _| {});
+        let (layout, mut state) = (ParamLayout::of(&model), State::default());
+        method.save_weights(&mut state, &layout);
+        let held = |name| state.params(name, &layout).ok().map(|held| layout.vector(&held));
+        let copy = held("fallback").filter(|copy| *copy != model.theta());
+        most = most.max(copy.iter().chain(&held("measured_direction")).count());
+    }
+    assert_eq!(most, 1);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use stepscope::train::{MemorySink, RangeTestSettings, Run};
 use stepscope::types::spec::{
     Activation, DirectionRule, Instrument, LearningRateSpec, ModelKind, Normalisation, OptimizerMethod, Precision,
 };
-use stepscope::types::{LearningRate, Record, RunSpec, TrainingDuration, quantity};
+use stepscope::types::{BatchSize, LearningRate, Record, RunSpec, TrainingDuration, Uncertainty, quantity};
 
 use super::common::{digits, model, relative_error};
 
@@ -99,6 +99,62 @@ fn before_its_first_measurement_a_method_has_no_rate_and_probes_say_so() {
         };
         assert!(reason.contains("not measured its learning rate") && *value > 0.0, "{reason} {value}");
     }
+}
+
+/// LABPAL on all training digits, in batches of `batch_size`.
+fn labpal(batch_size: u64, epochs: f64) -> RunSpec {
+    let mut spec = spec(OptimizerMethod::LabPalSgd);
+    (spec.data.train_examples, spec.data.test_examples) = (None, None);
+    spec.train.batch_size = BatchSize::new(batch_size).unwrap();
+    spec.train.duration = TrainingDuration::Epochs(epochs);
+    spec
+}
+
+#[test]
+fn batches_of_eight_are_gathered_until_a_line_can_be_measured_over_them() {
+    let mut spec = labpal(8, 6.0);
+    spec.labpal.noise_factor = Some(4.0);
+    let (_, records) = train(&spec, &Dataset::load(&spec.data).unwrap());
+    let (losses, updates) = (values(&records, quantity::BATCH_LOSS.name), values(&records, quantity::UPDATES.name));
+    let last = losses[losses.len() - 100..].iter().sum::<f64>() / 100.0;
+    assert!(last < 0.4 * losses[0], "{} {last}", losses[0]);
+    // At least four batches each, twice and four times as many from half and three quarters of the run on.
+    let most = (0.5 + 0.25 / 2.0 + 0.25 / 4.0) * losses.len() as f64 / 4.0;
+    assert!(updates[0] > 0.4 * most && updates[0] <= most, "{updates:?} {most}");
+    assert!(!values(&records, quantity::LINE_MINIMUM.name).is_empty());
+}
+
+/// Lines whose losses come from products of 8 bits: the first is that of f32, further points are needed, and what they cannot tell is
+/// refused.
+#[test]
+fn lines_in_bf16_are_looked_along_far_apart_and_refused_where_rounding_hides_them() {
+    let run = |precision, narrow_losses, probe_points| {
+        let mut spec = labpal(64, 5.0);
+        spec.model.precision = precision;
+        (spec.labpal.narrow_losses, spec.labpal.probe_points) = (narrow_losses, probe_points);
+        spec.validate().unwrap();
+        let (_, records) = train(&spec, &Dataset::load(&spec.data).unwrap());
+        let line = |record: &Record| match record {
+            Record::Measurement(line) if line.name == quantity::LINE_MINIMUM.name => Some(line.clone()),
+            _ => None,
+        };
+        let lines: Vec<_> = records.iter().filter_map(line).collect();
+        let losses = values(&records, quantity::BATCH_LOSS.name);
+        (lines, losses[losses.len() - 20..].iter().sum::<f64>() / 20.0, losses[0])
+    };
+    let (wide, last, first) = run(Precision::Bf16, true, None);
+    assert!(last < 0.5 * first, "{first} {last}");
+    let (exact, ..) = run(Precision::F32, false, Some([0.1, 0.3]));
+    let (Some(value), Some(Uncertainty::StandardError(error))) = (wide[0].value, &wide[0].error) else {
+        panic!("{:?}", wide[0])
+    };
+    let expected = exact[0].value.unwrap();
+    assert!((value - expected).abs() < 3.0 * error && *error < 0.5 * value, "{value} ± {error}, {expected}");
+    assert_ne!(value, expected, "losses are rounded");
+    // At the points for 24 bits rounding is all there is to see: two standard errors let a line pass by chance, one in twenty.
+    let (narrow, ..) = run(Precision::Bf16, true, Some([0.000_177, 0.01]));
+    let accepted = narrow.iter().filter(|line| line.value.is_some()).count();
+    assert!(narrow[0].value.is_none() && narrow.len() >= 5 && accepted <= 1, "{narrow:?}");
 }
 
 #[test]

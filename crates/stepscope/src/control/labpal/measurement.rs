@@ -74,8 +74,9 @@ impl Judge {
     const POINTS: [f64; 2] = [0.000_177, 0.01];
     const WIDE_POINTS: [f64; 2] = [0.1, 0.3];
 
-    pub(super) fn new<M: Module>(spec: &LabPalSpec, model: &M) -> Self {
-        let is_short = ParamLayout::of(model).has_short_numbers();
+    /// `is_short`: whether losses are computed in numbers of less than 24 bits, even if the weights of `model` are not.
+    pub(super) fn new<M: Module>(spec: &LabPalSpec, model: &M, is_short: bool) -> Self {
+        let is_short = is_short || ParamLayout::of(model).has_short_numbers();
         // Where rounding makes the loss at the near point, slope and curvature come out large together and their quotient, the
         // minimum, looks certain: only their own errors tell.
         let (points, significance) = if is_short { (Self::WIDE_POINTS, 2.0) } else { (Self::POINTS, 0.0) };

@@ -94,18 +94,21 @@ pub enum LabPalError {
 /// Symbols and keys are those of [`LabPalSpec`]. Direction: any [`Direction`], momentum and weight decay included, since the
 /// loss is measured along what it gives.
 ///
-/// Cost of a measurement: 3 n_a k forward and k backward passes for n_a k batches and one update (2 n_a k + n_a k − 2k with the
+/// Cost of a measurement: 3 n_a k forward and k backward passes for n_a k batches and one update (3 n_a k − 2k forward with the
 /// direction's batches left out, and one more at the first, which finds out whether the oracle repeats itself); at default
-/// settings 0.97 % more arithmetic than SGD over 1000 updates. Memory: one copy of the weights, to go back to; while measuring, the direction and n_a k batches.
+/// settings 0.9 % more arithmetic than SGD over 1000 updates. Memory: one copy of the weights, to go back to; while a line is looked
+/// along, the direction in its place, and n_a k batches.
 ///
 /// Source: Mutschler, Laube, Zell 2021; `line-search`, sections 2.1 to 2.4. [`LabPalProfile::Reference`] keeps the released code's factor of
 /// two, its counters and its schedule. Beside that document, in the exact profile: measurements are closer together at the beginning
-/// ([`LabPalSpec::early_measurements`]), and steps can be taken back.
+/// ([`LabPalSpec::early_measurements`]), steps can be taken back, and shrink to nothing in the last tenth of the training
+/// ([`LabPalSpec::landing`]), since steps of a length that was right on the way do not come to rest.
 pub struct LabPal<B> {
     mode: LabPalMode,
     spec: LabPalSpec,
     direction: Box<dyn Direction>,
     schedule: BatchSchedule,
+    num_batches: u64,
     rates: Rates,
     gathered: Gathered,
     measurement: Option<Measurement<B>>,
@@ -142,6 +145,7 @@ impl<B> LabPal<B> {
             spec: spec.clone(),
             direction,
             schedule,
+            num_batches,
             rates: Rates::new(spec),
             gathered: Gathered::default(),
             measurement: None,
@@ -177,10 +181,19 @@ impl<B> LabPal<B> {
     /// The factor on a direction of that norm, where a step is known.
     fn factor(&self, norm: f64, as_measured: bool) -> Option<f64> {
         let rate = self.rates.current()?;
-        Some(match self.mode {
+        let factor = match self.mode {
             LabPalMode::Sgd if !as_measured => rate.learning_rate,
             _ => rate.step_length / norm.max(self.spec.min_step),
-        })
+        };
+        Some(factor * self.landing())
+    }
+
+    /// What is left of a step at the end of the training.
+    fn landing(&self) -> f64 {
+        let share = self.spec.landing.unwrap_or(if self.is_exact() { 0.1 } else { 0.0 });
+        let landing = share * self.num_batches as f64;
+        let left = self.num_batches.saturating_sub(self.counts.batches) as f64;
+        if left < landing { left / landing } else { 1.0 }
     }
 }
 
@@ -347,6 +360,10 @@ impl<B> LabPal<B> {
         if let Some(measurement) = &mut self.measurement {
             measurement.direction = Some((direction, norm));
         }
+        // From here to the end of the measurement the weights are these: an older copy would be a second one.
+        if self.fallback.is_some() {
+            self.fallback = Some((ParamTensors::values(&model), report.loss));
+        }
         self.check_oracle(&model, context, report);
         model
     }
@@ -384,8 +401,9 @@ impl<B> LabPal<B> {
         context: &mut Context<'_, M, B>,
         report: &mut StepReport,
     ) -> M {
-        let judge = Judge::new(&self.spec, &model);
-        let excludes = self.spec.exclude_direction_batches.unwrap_or(false);
+        let judge = Judge::new(&self.spec, &model, context.is_short());
+        let can_exclude = self.is_exact() && self.spec.approximation_batches >= 3;
+        let excludes = self.spec.exclude_direction_batches.unwrap_or(can_exclude);
         let excluded = if excludes { self.schedule.per_update() as usize } else { 0 };
         let fit = measurement.fit(&model, judge.points, excluded, context);
         let judged = fit.as_ref().map_err(Clone::clone).and_then(|fit| judge.step_length(fit));

@@ -32,7 +32,18 @@ pub(super) struct Counts {
 /// [`Method::restore_held`](crate::control::Method::restore_held).
 impl<B> WeightState for LabPal<B> {
     fn save_weights(&self, state: &mut State, layout: &ParamLayout) {
-        let Self { mode: _, spec: _, direction, schedule, rates, gathered, measurement, fallback, counts } = self;
+        let Self {
+            mode: _,
+            spec: _,
+            num_batches: _,
+            direction,
+            schedule,
+            rates,
+            gathered,
+            measurement,
+            fallback,
+            counts,
+        } = self;
         state.nest_weights("direction", direction.as_ref(), layout);
         state.nest("schedule", schedule);
         state.nest("rates", rates);
