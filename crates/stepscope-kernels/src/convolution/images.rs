@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::geometry::Convolution;
+use super::pairs::{LONG_ENOUGH, RowPairs};
 use super::planes::Planes;
 use super::tiles::{SLACK, ShiftedSums, pack};
 use crate::element::Element;
@@ -19,11 +20,16 @@ impl Convolution {
     /// As a slice does, where there are fewer weights or biases than the sizes say.
     pub fn forward<E: Element>(&self, images: &[E], weights: &[E], bias: Option<&[E]>) -> Vec<E> {
         let num_images = images.len() / self.image_length();
+        let zeros = vec![E::default(); self.channels_out];
+        let bias = bias.unwrap_or(&zeros);
+        if let Some(pairs) = RowPairs::of(self, num_images, LONG_ENOUGH) {
+            let weight =
+                |output, input, [row, column]: [usize; 2]| weights[self.weight_index(output, input, row, column)];
+            return self.forward_by_pairs(&pairs, images, weight, &bias[..self.channels_out]);
+        }
         let planes = Planes::of_images(self, num_images);
         let taps = self.num_taps();
         let packed = pack(self.channels_out, taps, |output, tap| weights[output * taps + tap]);
-        let zeros = vec![E::default(); self.channels_out];
-        let bias = bias.unwrap_or(&zeros);
         let offsets = self.offsets(&planes);
         let (image_length, size) = (self.image_length(), self.output_size());
         let mut out = vec![E::default(); num_images * self.output_length()];
@@ -67,6 +73,16 @@ impl Convolution {
     /// As a slice does, where there are fewer weights than the sizes say.
     pub fn image_gradient<E: Element>(&self, weights: &[E], gradient: &[E]) -> Vec<E> {
         let num_images = gradient.len() / self.output_length();
+        if let Some((adjoint, pairs)) =
+            self.adjoint().and_then(|c| Some((c, RowPairs::of(&c, num_images, LONG_ENOUGH)?)))
+        {
+            let zeros = vec![E::default(); self.channels_in];
+            let last = self.kernel.map(|length| length - 1);
+            let weight = |input, output, [row, column]: [usize; 2]| {
+                weights[self.weight_index(output, input, last[0] - row, last[1] - column)]
+            };
+            return adjoint.forward_by_pairs(&pairs, gradient, weight, &zeros);
+        }
         let phases = self.phases(weights);
         // Rows and columns of an image's plane, and of the kernel in it.
         let plane: [usize; 2] =
@@ -97,6 +113,14 @@ impl Convolution {
                 },
             );
         out
+    }
+
+    /// Without a stride: the convolution of the outputs' gradient with the weights turned around that gives the gradient of the images.
+    fn adjoint(&self) -> Option<Self> {
+        let outside = |axis: usize| (self.kernel[axis] - 1).checked_sub(self.padding[axis]);
+        let padding = [outside(0)?, outside(1)?];
+        let (channels_in, channels_out, size) = (self.channels_out, self.channels_in, self.output_size());
+        (self.stride == [1, 1]).then_some(Self { channels_in, channels_out, size, padding, ..*self })
     }
 
     /// Writes the pixels whose row and column have these remainders.

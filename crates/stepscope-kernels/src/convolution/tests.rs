@@ -97,6 +97,9 @@ fn the_shapes_of_real_networks_agree_with_the_definition() {
         ([1, 28, 28], 6, 5, 1, 2, 2),
         // No gap between images, and a last group that does not fill its vectors: what an earlier group left must not count.
         ([5, 3, 3], 4, 1, 1, 0, 150),
+        // Two rows at a time: an odd number of rows, groups that are not full, another number of columns in the kernel is below.
+        ([6, 3, 3], 5, 3, 1, 1, 151),
+        ([16, 8, 8], 16, 3, 1, 1, 37),
     ] {
         let c = Convolution::new(image, channels_out, [kernel; 2], [stride; 2], [padding; 2]).unwrap();
         let case = Case::new(c, num_images);

@@ -1,5 +1,7 @@
 //! The two inner loops: sums of shifted rows, and products of shifted rows.
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::element::Element;
@@ -7,10 +9,10 @@ use crate::element::Element;
 /// Most numbers of a vector: 16 of f32 in 512 bits.
 const MOST_LANES: usize = 16;
 /// Vectors side by side in a tile.
-const WIDE: usize = 3;
+pub(crate) const WIDE: usize = 3;
 /// Outputs of a tile where the processor has 32 vector registers, and where it has 16.
 pub(crate) const TALL: usize = 8;
-const LOW: usize = 4;
+pub(crate) const LOW: usize = 4;
 /// Numbers that may be read and written beyond the end of a row.
 pub(crate) const SLACK: usize = WIDE * MOST_LANES;
 
@@ -81,29 +83,61 @@ impl<E: Element> WithSimd for ShiftedSums<'_, E> {
 impl<E: Element> ShiftedSums<'_, E> {
     #[inline(always)]
     fn tile<S: Simd, const HIGH: usize>(&mut self, simd: S, weights: &[E], block: usize, row: usize, start: usize) {
-        let lanes = size_of::<E::Vector<S>>() / size_of::<E>();
         let first = block + row;
-        let mut sums: [[E::Vector<S>; WIDE]; HIGH] = std::array::from_fn(|index| {
-            let bias = self.bias.get(first + index).copied().unwrap_or_default();
-            [E::splat(simd, bias); WIDE]
-        });
-        for (&offset, weights) in self.offsets.iter().zip(weights.chunks_exact(TALL)) {
-            let source = E::vectors::<S>(&self.source[offset + start..][..WIDE * lanes]);
-            let Some(&source) = source.first_chunk::<WIDE>() else { continue };
-            let Some(weights) = weights[row..].first_chunk::<HIGH>() else { continue };
-            for (sums, &weight) in sums.iter_mut().zip(weights) {
-                let weight = E::splat(simd, weight);
-                for (sum, &source) in sums.iter_mut().zip(&source) {
-                    *sum = E::mul_add(simd, weight, source, *sum);
-                }
+        let sums = biases::<E, S, HIGH, WIDE>(simd, self.bias, first);
+        let sums = add_products::<E, S, HIGH, WIDE>(simd, sums, weights, row, self.offsets, &self.source[start..]);
+        store::<E, S, HIGH, WIDE>(&sums, self.out, self.pitch, first..self.bias.len(), start);
+    }
+}
+
+/// Sums that begin with the biases of the outputs from `first` on.
+#[inline(always)]
+pub(super) fn biases<E: Element, S: Simd, const HIGH: usize, const WIDTH: usize>(
+    simd: S,
+    bias: &[E],
+    first: usize,
+) -> [[E::Vector<S>; WIDTH]; HIGH] {
+    std::array::from_fn(|index| [E::splat(simd, bias.get(first + index).copied().unwrap_or_default()); WIDTH])
+}
+
+/// Adds weight times source, tap by tap, to the sums of the outputs from `row` of a block on.
+#[inline(always)]
+pub(super) fn add_products<E: Element, S: Simd, const HIGH: usize, const WIDTH: usize>(
+    simd: S,
+    mut sums: [[E::Vector<S>; WIDTH]; HIGH],
+    weights: &[E],
+    row: usize,
+    offsets: &[usize],
+    source: &[E],
+) -> [[E::Vector<S>; WIDTH]; HIGH] {
+    let lanes = size_of::<E::Vector<S>>() / size_of::<E>();
+    for (&offset, weights) in offsets.iter().zip(weights.chunks_exact(TALL)) {
+        let source = E::vectors::<S>(&source[offset..][..WIDTH * lanes]);
+        let Some(&source) = source.first_chunk::<WIDTH>() else { continue };
+        let Some(weights) = weights[row..].first_chunk::<HIGH>() else { continue };
+        for (sums, &weight) in sums.iter_mut().zip(weights) {
+            let weight = E::splat(simd, weight);
+            for (sum, &source) in sums.iter_mut().zip(&source) {
+                *sum = E::mul_add(simd, weight, source, *sum);
             }
         }
-        for (index, sums) in sums.iter().enumerate() {
-            if first + index < self.bias.len() {
-                let out = &mut self.out[(first + index) * self.pitch + start..][..WIDE * lanes];
-                E::vectors_mut::<S>(out).copy_from_slice(sums);
-            }
-        }
+    }
+    sums
+}
+
+/// Writes the sums of those outputs that there are.
+#[inline(always)]
+pub(super) fn store<E: Element, S: Simd, const HIGH: usize, const WIDTH: usize>(
+    sums: &[[E::Vector<S>; WIDTH]; HIGH],
+    out: &mut [E],
+    pitch: usize,
+    outputs: Range<usize>,
+    start: usize,
+) {
+    let lanes = size_of::<E::Vector<S>>() / size_of::<E>();
+    for (output, sums) in outputs.zip(sums) {
+        let out = &mut out[output * pitch + start..][..WIDTH * lanes];
+        E::vectors_mut::<S>(out).copy_from_slice(sums);
     }
 }
 
