@@ -77,18 +77,26 @@ impl Channels {
 
     /// a g + b x + c with the triple of the channel; with `gates`, pairs (s, t), g counts only where s x + t > 0.
     pub fn combine<E: Element>(&self, g: &[E], x: &[E], factors: &[[E; 3]], gates: Option<&[(E, E)]>) -> Vec<E> {
-        let factor = |row: usize| factors.get(row % self.channels.max(1)).copied().unwrap_or_default();
-        match gates {
-            None => pieces::map_rows(g, x, self.pixels, |row| {
-                let [a, b, c] = factor(row);
-                move |g: E, x| a * g + (b * x + c)
-            }),
-            Some(gates) => pieces::map_rows(g, x, self.pixels, |row| {
-                let [a, b, c] = factor(row);
-                let (scale, shift) = gates.get(row % self.channels.max(1)).copied().unwrap_or_default();
-                move |g: E, x| a * passed(g, scale * x + shift) + (b * x + c)
-            }),
-        }
+        pieces::map_rows(g, x, self.pixels, |row| {
+            let ([a, b, c], (scale, shift)) = self.combination(factors, gates, row);
+            move |g, x| a * passed(g, scale * x + shift) + (b * x + c)
+        })
+    }
+
+    /// As [`Channels::combine`], with the result in the place of g.
+    pub fn combine_in_place<E: Element>(&self, g: &mut [E], x: &[E], factors: &[[E; 3]], gates: Option<&[(E, E)]>) {
+        pieces::change_rows_by(g, x, self.pixels, |row| {
+            let ([a, b, c], (scale, shift)) = self.combination(factors, gates, row);
+            move |g, x| a * passed(g, scale * x + shift) + (b * x + c)
+        });
+    }
+
+    /// The triple of a row, and its gate: without gates one that is open everywhere.
+    fn combination<E: Element>(&self, factors: &[[E; 3]], gates: Option<&[(E, E)]>, row: usize) -> ([E; 3], (E, E)) {
+        let channel = row % self.channels.max(1);
+        let open = (E::default(), E::narrow(1.0));
+        let gate = gates.map_or(open, |gates| gates.get(channel).copied().unwrap_or_default());
+        (factors.get(channel).copied().unwrap_or_default(), gate)
     }
 
     fn for_each_channel<R: Send>(&self, work: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
@@ -193,7 +201,12 @@ mod tests {
             let moments = layout.moments(&x);
             let sums = [layout.sums(&g, &x, &centres, None), layout.sums(&g, &x, &centres, Some(&gates))];
             let affine = [layout.affine(&x, &gates, false), layout.affine(&x, &gates, true)];
-            let combined = [layout.combine(&g, &x, &factors, None), layout.combine(&g, &x, &factors, Some(&gates))];
+            let combined = [None, Some(&gates[..])].map(|gates| {
+                let (mut in_place, combined) = (g.clone(), layout.combine(&g, &x, &factors, gates));
+                layout.combine_in_place(&mut in_place, &x, &factors, gates);
+                assert_eq!(in_place, combined);
+                combined
+            });
             let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12 * (1.0 + b.abs()), "{a} {b}");
             for channel in 0..CHANNELS {
                 let own = of_channel(channel, pixels, &x);

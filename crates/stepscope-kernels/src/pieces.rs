@@ -17,20 +17,35 @@ pub(crate) fn change<E: Element>(values: &mut [E], change: impl Fn(&mut E) + Syn
 }
 
 /// Changes `values` place by place, with what stands there in `other`. Slices are of the same length.
-pub(crate) fn change_by<E: Element>(values: &mut [E], other: &[E], change: impl Fn(&mut E, E) + Sync) {
-    let piece = |(values, other): (&mut [E], &[E])| {
-        Arch::new().dispatch(ChangeBy { values, other, change: &change });
+// A function by value, as in all of these: numbers behind a reference would be read again at every place.
+pub(crate) fn change_by<E: Element>(values: &mut [E], other: &[E], function: impl Fn(E, E) -> E + Copy + Sync) {
+    change_rows_by(values, other, PIECE, |_| function);
+}
+
+/// Changes `values` place by place, with what stands there in `other`, in rows of `length` numbers: each row has a function of its own.
+pub(crate) fn change_rows_by<E: Element, F: Fn(E, E) -> E>(
+    values: &mut [E],
+    other: &[E],
+    length: usize,
+    of_row: impl Fn(usize) -> F + Sync,
+) {
+    let rows = PIECE.div_ceil(length);
+    let piece = |index: usize, values: &mut [E], other: &[E]| {
+        Arch::new().dispatch(ChangeRowsBy { values, other, length, first_row: index * rows, of_row: &of_row });
     };
+    let size = rows * length;
     if values.len() <= ALONE {
-        piece((values, other));
+        let pieces = values.chunks_mut(size).zip(other.chunks(size));
+        pieces.enumerate().for_each(|(index, (values, other))| piece(index, values, other));
     } else {
-        values.par_chunks_mut(PIECE).zip(other.par_chunks(PIECE)).for_each(piece);
+        let pieces = values.par_chunks_mut(size).zip(other.par_chunks(size));
+        pieces.enumerate().for_each(|(index, (values, other))| piece(index, values, other));
     }
 }
 
 /// The value of `function` at every place of two slices of the same length.
-pub(crate) fn map<E: Element>(values: &[E], other: &[E], function: impl Fn(E, E) -> E + Sync) -> Vec<E> {
-    map_rows(values, other, PIECE, |_| &function)
+pub(crate) fn map<E: Element>(values: &[E], other: &[E], function: impl Fn(E, E) -> E + Copy + Sync) -> Vec<E> {
+    map_rows(values, other, PIECE, |_| function)
 }
 
 /// The value of a function at every place of two slices of the same length, in rows of `length` numbers: each row has a function of
@@ -75,19 +90,25 @@ impl<E: Element, F: Fn(&mut E)> WithSimd for Change<'_, E, F> {
     }
 }
 
-struct ChangeBy<'a, E, F> {
+struct ChangeRowsBy<'a, E, R> {
     values: &'a mut [E],
     other: &'a [E],
-    change: &'a F,
+    length: usize,
+    first_row: usize,
+    of_row: &'a R,
 }
 
-impl<E: Element, F: Fn(&mut E, E)> WithSimd for ChangeBy<'_, E, F> {
+impl<E: Element, F: Fn(E, E) -> E, R: Fn(usize) -> F> WithSimd for ChangeRowsBy<'_, E, R> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
-        for (value, &other) in self.values.iter_mut().zip(self.other) {
-            (self.change)(value, other);
+        let rows = self.values.chunks_mut(self.length).zip(self.other.chunks(self.length));
+        for (row, (values, other)) in rows.enumerate() {
+            let function = (self.of_row)(self.first_row + row);
+            for (value, &other) in values.iter_mut().zip(other) {
+                *value = function(*value, other);
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ pub fn rectified<E: Element>(values: &[E]) -> Vec<E> {
 
 /// a ← max(a + b, 0) everywhere. Slices are of the same length.
 pub fn rectify_sum<E: Element>(values: &mut [E], addends: &[E]) {
-    pieces::change_by(values, addends, |value, addend| *value = positive(*value + addend));
+    pieces::change_by(values, addends, |value, addend| positive(value + addend));
 }
 
 /// max(a + b, 0) everywhere. Slices are of the same length.
@@ -30,7 +30,7 @@ pub fn rectified_sum<E: Element>(values: &[E], addends: &[E]) -> Vec<E> {
 /// v ← v where y > 0, else 0: the gradient of x, where v is that of y = max(x, 0); also the tangent of y, where v is that of x.
 /// Slices are of the same length.
 pub fn gate<E: Element>(values: &mut [E], outputs: &[E]) {
-    pieces::change_by(values, outputs, |value, output| *value = passed(*value, output));
+    pieces::change_by(values, outputs, passed);
 }
 
 /// As [`gate`], into new memory.

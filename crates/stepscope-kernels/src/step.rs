@@ -11,5 +11,5 @@ use crate::pieces;
 /// assert_eq!(velocity, [1.0, 2.0]);
 /// ```
 pub fn scale_and_add<E: Element>(values: &mut [E], scale: E, factor: E, addends: &[E]) {
-    pieces::change_by(values, addends, |value, addend| *value = scale * *value + factor * addend);
+    pieces::change_by(values, addends, move |value, addend| scale * value + factor * addend);
 }

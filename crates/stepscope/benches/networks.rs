@@ -13,7 +13,9 @@ use stepscope::models::{Model, ParamLayout};
 use stepscope::spectral::LinearOperator;
 use stepscope::spectral::random::RandomStream;
 use stepscope::train::{Event, Run, Sink, SinkError};
-use stepscope::types::spec::{DataSpec, Instrument, LearningRateSpec, ModelKind, ModelSpec, Normalisation, TargetKind};
+use stepscope::types::spec::{
+    DataSpec, Initializer, Instrument, LearningRateSpec, ModelKind, ModelSpec, Normalisation, TargetKind,
+};
 use stepscope::types::{
     BatchSize, LearningRate, Measurement, Momentum, RunSpec, TrainingDuration, Uncertainty, quantity,
 };
@@ -78,7 +80,7 @@ fn cases() -> Vec<Case> {
         ntk("ntk", false),
         ntk("ntk-linearised", true),
         mlp("mlp-4-batch-norm", &[512; 4], Some(Normalisation::Batch), 0.02),
-        mlp("mlp-20", &[100; 20], None, 0.02),
+        mlp("mlp-20", &[100; 20], None, 0.02).with_init(Initializer::HeNormal),
         case("simple-cnn", ModelKind::SimpleCnn, 200, 0.02),
         case("simple-cnn-bn", ModelKind::SimpleCnnBn, 200, 0.02),
         case("resnet-8", ModelKind::ResNet8, 200, 0.05),
@@ -94,6 +96,11 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
+    fn with_init(mut self, init: Initializer) -> Self {
+        self.model.init = init;
+        self
+    }
+
     fn spec(&self, data: &str) -> RunSpec {
         let mut spec = RunSpec::with_learning_rate(LearningRateSpec::Fixed(LearningRate::new(self.rate).unwrap()));
         spec.data = DataSpec {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::geometry::Convolution;
-use super::pairs::{LONG_ENOUGH, RowPairs};
+use super::pairs::{LONG_ENOUGH, RowPairs, copy_row};
 use super::planes::Planes;
 use super::tiles::{SLACK, ShiftedSums, pack};
 use crate::element::Element;
@@ -45,7 +45,7 @@ impl Convolution {
                         let (image, channel) = (index / self.channels_out, index % self.channels_out);
                         let wide = &scratch.wide[channel * scratch.pitch + image * planes.image()..];
                         for (out, wide) in out.chunks_exact_mut(size[1]).zip(wide.chunks(planes.size[1])) {
-                            out.copy_from_slice(&wide[..size[1]]);
+                            copy_row(out, &wide[..size[1]]);
                         }
                     }
                 },
@@ -136,7 +136,7 @@ impl Convolution {
                 }
                 let wide = &wide[row / self.stride[0] * planes.size[1]..];
                 if self.stride[1] == 1 {
-                    out.copy_from_slice(&wide[self.padding[1]..][..columns]);
+                    copy_row(out, &wide[self.padding[1]..][..columns]);
                     continue;
                 }
                 // The first pixel of that remainder, and where it stands among those of its kind.

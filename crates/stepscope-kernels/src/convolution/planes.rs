@@ -1,6 +1,7 @@
 //! Images laid out so that every place of a kernel reads them at a constant shift.
 
 use super::geometry::Convolution;
+use super::pairs::copy_row;
 use super::tiles::SLACK;
 use crate::element::Element;
 
@@ -74,7 +75,7 @@ impl Planes {
                 for remainder in 0..self.stride[1].min(columns) {
                     let start = base + self.offset(channel, [row, self.origin[1] + remainder]);
                     if self.stride[1] == 1 {
-                        planes[start..][..columns].copy_from_slice(pixels);
+                        copy_row(&mut planes[start..][..columns], pixels);
                         continue;
                     }
                     let own = pixels[remainder..].iter().step_by(self.stride[1]);

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::geometry::Convolution;
-use super::pairs::{KINDS, LONG_ENOUGH, RowPairs};
+use super::pairs::{KINDS, LONG_ENOUGH, RowPairs, copy_row};
 use super::planes::Planes;
 use super::tiles::{SLACK, ShiftedProducts};
 use crate::element::Element;
@@ -62,7 +62,7 @@ impl Convolution {
                 let (image, channel) = (index / self.channels_out, index % self.channels_out);
                 let wide = &mut rows[channel * pitch + image * planes.image()..];
                 for (gradient, wide) in gradient.chunks_exact(size[1]).zip(wide.chunks_mut(planes.size[1])) {
-                    wide[..size[1]].copy_from_slice(gradient);
+                    copy_row(&mut wide[..size[1]], gradient);
                 }
             }
             let (num_rows, length) = (self.channels_out, planes.span(size, count));

@@ -10,7 +10,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use stepscope_kernels::Element;
 
-use super::flex_float::{FlexFloat, in_float_of, layout, ready};
+use super::flex_float::{FlexFloat, changed, in_float_of, layout, ready};
 use super::graph::record;
 use super::is_ours;
 
@@ -123,10 +123,15 @@ impl BatchNormBackward for Flex {
                     [a, b, -a * g / count - b * mean.widen()].map(E::narrow)
                 })
                 .collect();
-            let x_gradient = layout.combine(E::read(&g), E::read(&x), &factors, gates);
+            let (x, factors) = (E::read(&x), &factors);
+            let x_gradient = changed::<E>(
+                g,
+                |g| layout.combine_in_place(g, x, factors, gates),
+                |g| layout.combine(g, x, factors, gates),
+            );
             let channels = [layout.channels];
             [
-                E::tensor(x_gradient, &x.shape().to_vec()),
+                x_gradient,
                 E::tensor(gamma_gradient, &channels),
                 E::tensor(beta_gradient, &channels),
             ]
