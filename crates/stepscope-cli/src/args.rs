@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use stepscope::types::spec::{DeviceKind, MeasureBudget};
 
 pub(crate) use average::AverageArguments;
-pub(crate) use devices::{DevicesArguments, device};
+pub(crate) use devices::{DevicesArguments, device, with_device};
 pub(crate) use export::{ExportArguments, LiveArguments, ServerArguments};
 pub(crate) use lr_test::LrTestArguments;
 pub(crate) use measure::{Direction, MeasureArguments, StepRange};
@@ -135,6 +135,9 @@ pub(crate) struct ResumeArguments {
     /// Folder of the run
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
+    /// What to compute on, if not on what the run was trained so far: cpu, cuda, wgpu
+    #[arg(long, value_name = "NAME", value_parser = device)]
+    pub(crate) device: Option<DeviceKind>,
     #[command(flatten)]
     pub(crate) live: LiveArguments,
     /// How the result is printed

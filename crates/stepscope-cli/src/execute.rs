@@ -102,7 +102,9 @@ pub(crate) fn go_on(
     checkpoints.remove_after(point.checkpoint.as_ref().map(|saved| saved.step)).map_err(Failure::failed)?;
     let records = folder.reopen_records(point.records()).map_err(Failure::of_folder)?;
     let checkpoints = spec.checkpoint.enabled;
-    let checkpoints = checkpoints.then(|| folder.checkpoint_writer(prepared.retention(), spec_hash(spec)));
+    // The checkpoints belong to the run as it was begun, whatever device it goes on with.
+    let hash = spec_hash(&manifest.spec);
+    let checkpoints = checkpoints.then(|| folder.checkpoint_writer(prepared.retention(), hash));
     let sink = RunSink::new(records, checkpoints).keeping_spectra_in(folder.clone());
     train(prepared, spec, Vec::new(), sink, exports, folder, followed)
 }

@@ -116,6 +116,42 @@ fn a_device_that_is_absent_is_named_with_its_feature_or_driver_and_nothing_is_wr
 }
 
 #[test]
+fn every_command_that_computes_takes_a_device() {
+    let case = cifar10(0);
+    case.write("sweep.toml", format!("{SPEC}[sweep]\nseeds = 1\n"));
+    case.write(
+        "kept.toml",
+        SPEC.replace("2st\"", "4st\"").replace("0.1", "1e-4") + "[checkpoint]\nevery = \"1st\"\nkeep_every = \"1st\"\n",
+    );
+    assert_eq!(case.run(&["train", "kept.toml", "--out", "run", "--device", "cpu"]).status, 0);
+    // Its end is not recorded any more: it wants to go on from its last checkpoint.
+    let records = std::fs::read_to_string(case.path("run/metrics.jsonl")).unwrap();
+    let unfinished: Vec<&str> = records.lines().filter(|line| !line.contains("run-ended")).collect();
+    assert_eq!(unfinished.len() + 1, records.lines().count());
+    case.write("run/metrics.jsonl", unfinished.join("\n") + "\n");
+    let shard = ["run-shard", "sweep.toml", "--shard", "1/1", "--out", "out"];
+    let commands: [&[&str]; 6] = [
+        &["resume", "run"],
+        &["sweep", "sweep.toml", "--out", "out"],
+        &shard,
+        &["lr-test", "kept.toml", "--steps", "10", "--sweeps", "2"],
+        &["measure", "run", "--probe", "loss", "--set", "measure.examples=4"],
+        &["average", "run", "--out", "out"],
+    ];
+    let refused = case.run(&["train", "kept.toml", "--device", "cuda", "--out", "out"]).status == 2;
+    for command in commands {
+        let with = |device: &'static str| [command, &["--device", device]].concat();
+        if refused {
+            case.refuses(&with("cuda"), &["device cuda", "use device cpu"], "out");
+        }
+        let answer = case.run(&with("cpu"));
+        assert_eq!(answer.status, 0, "{command:?}: {}{}", answer.stdout, answer.stderr);
+        let _ = std::fs::remove_dir_all(case.path("out"));
+        let _ = std::fs::remove_file(case.path("out"));
+    }
+}
+
+#[test]
 fn the_device_of_a_run_is_in_its_manifest_and_the_check_skips_what_is_not_there() {
     let case = cifar10(0);
     assert_eq!(case.run(&[&TRAIN[..], &["--device", "cpu"]].concat()).status, 0);

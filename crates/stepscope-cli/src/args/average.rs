@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use stepscope::types::TrainingDuration;
+use stepscope::types::spec::DeviceKind;
 
-use super::Format;
+use super::{Format, device};
 
 #[derive(Debug, Args)]
 pub(crate) struct AverageArguments {
@@ -36,6 +37,9 @@ pub(crate) struct AverageArguments {
     /// Write the weights of the best average to a safetensors file, as `weights export` does
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// What to compute on, if not on what the run was trained: cpu, cuda, wgpu
+    #[arg(long, value_name = "NAME", value_parser = device)]
+    pub(crate) device: Option<DeviceKind>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,

@@ -7,7 +7,7 @@ use super::Format;
 
 #[derive(Debug, Args)]
 pub(crate) struct DevicesArguments {
-    /// Train four small networks on the processor and on every other device that is here, and compare
+    /// Train eight small networks on the processor and on every other device that is here, and compare
     #[arg(long)]
     pub(crate) check: bool,
     /// Only this device: cpu, cuda, wgpu
@@ -16,6 +16,12 @@ pub(crate) struct DevicesArguments {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+}
+
+/// Changes of a specification, with the device as the last of them.
+pub(crate) fn with_device(overrides: &[String], device: Option<DeviceKind>) -> Vec<String> {
+    let device = device.map(|device| format!("train.device={}", device.word()));
+    overrides.iter().cloned().chain(device).collect()
 }
 
 /// A device by its word.

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use stepscope::types::spec::DeviceKind;
 
-use super::Format;
+use super::{Format, device};
 
 #[derive(Debug, Args)]
 pub(crate) struct LrTestArguments {
@@ -14,6 +15,9 @@ pub(crate) struct LrTestArguments {
     /// Change a key of the specification: --set train.batch_size=128
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+    /// What to compute on, instead of train.device: cpu, cuda, wgpu
+    #[arg(long, value_name = "NAME", value_parser = device)]
+    pub(crate) device: Option<DeviceKind>,
     /// First learning rate
     #[arg(long, default_value_t = 1e-4, value_name = "X")]
     pub(crate) from: f64,

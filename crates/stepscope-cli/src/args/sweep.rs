@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use clap::Args;
 use stepscope::sweep::Shard;
+use stepscope::types::spec::DeviceKind;
 
-use super::Format;
+use super::{Format, device};
 
 #[derive(Debug, Args)]
 pub(crate) struct SweepArguments {
@@ -17,6 +18,9 @@ pub(crate) struct SweepArguments {
     /// Change a key of the specification: --set sweep.seeds=5
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+    /// What to compute on, instead of train.device: cpu, cuda, wgpu
+    #[arg(long, value_name = "NAME", value_parser = device)]
+    pub(crate) device: Option<DeviceKind>,
     /// Folder of the sweep [default: sweeps/<name>]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -41,6 +45,9 @@ pub(crate) struct RunShardArguments {
     /// Change a key of the specification
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+    /// What to compute on, instead of train.device: cpu, cuda, wgpu
+    #[arg(long, value_name = "NAME", value_parser = device)]
+    pub(crate) device: Option<DeviceKind>,
     /// Folder of the sweep, the same for every share [default: sweeps/<name>]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

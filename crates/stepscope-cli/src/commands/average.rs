@@ -48,7 +48,9 @@ pub(super) fn run(arguments: &AverageArguments) -> Result<(), Failure> {
     let folder = &arguments.folder;
     let run_folder = RunFolder::open(folder).map_err(Failure::of_folder)?;
     let manifest = run_folder.manifest().map_err(Failure::of_folder)?;
-    let spec = &manifest.spec;
+    let mut spec = manifest.spec.clone();
+    spec.train.device = arguments.device.unwrap_or(spec.train.device);
+    let spec = &spec;
     let dataset = load_as_trained(folder, &manifest)?;
     let busy = Busy::new("averaging");
     let prepared = Run::prepare(spec, &dataset).map_err(Failure::bad_input)?;

@@ -31,6 +31,9 @@ struct CheckRow {
     network: String,
     loss_difference: f64,
     product_difference: f64,
+    /// What both may be.
+    loss_bound: f64,
+    product_bound: f64,
     passes: bool,
 }
 
@@ -57,6 +60,8 @@ impl Row {
                 network: check.network,
                 loss_difference: check.loss_difference,
                 product_difference: check.product_difference,
+                loss_bound: check.loss_bound,
+                product_bound: check.product_bound,
             };
             self.check = Some(checks.into_iter().map(row).collect());
         }
@@ -104,22 +109,27 @@ fn text(rows: &[Row], with_check: bool) -> String {
 
 fn check_text(rows: &[Row]) -> String {
     let mut text = format!(
-        "\n\n{} steps in f32, beside the processor; losses may differ by {:e} nat, Hessian products by {:e} of their norm:\n",
+        "\n\n{} steps in f32, beside the processor. Losses may differ by {:e} nat and Hessian products by {:e} of their norm; with \
+         ReLU by {} times as much as f32 and f64 on the processor, where that is more:\n",
         DeviceCheck::STEPS,
         DeviceCheck::LOSS_TOLERANCE,
-        DeviceCheck::PRODUCT_TOLERANCE
+        DeviceCheck::PRODUCT_TOLERANCE,
+        DeviceCheck::KINKED_FACTOR
     );
     for row in rows.iter().filter(|row| row.device != DeviceKind::Cpu) {
         match &row.check {
             None => text.push_str(&format!("\n{}: skipped, there is none", row.device.word())),
             Some(checks) => checks.iter().for_each(|check| {
                 let verdict = if check.passes { "same" } else { "DIFFERENT" };
+                let of = |difference, bound| {
+                    format!("{} of {}", number::significant(difference), number::significant(bound))
+                };
                 text.push_str(&format!(
                     "\n{}: {}: {verdict} (loss {}, product {})",
                     row.device.word(),
                     check.network,
-                    number::significant(check.loss_difference),
-                    number::significant(check.product_difference)
+                    of(check.loss_difference, check.loss_bound),
+                    of(check.product_difference, check.product_bound)
                 ));
             }),
         }

@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow};
 use stepscope::backend::{BURN_VERSION, Backend};
 use stepscope::record::{RunFolder, RunLock, resume_point};
-use stepscope::types::{Manifest, StopReason};
+use stepscope::types::{Manifest, RunSpec, StopReason};
 
 use super::train::show;
 use crate::args::ResumeArguments;
@@ -38,9 +38,10 @@ pub(super) fn run(arguments: &ResumeArguments) -> Result<(), Failure> {
             folder.report_path().display()
         ));
     }
-    let spec = &manifest.spec;
+    let mut spec = manifest.spec.clone();
+    spec.train.device = arguments.device.unwrap_or(spec.train.device);
     spec.validate().with_context(|| folder.manifest_path().display().to_string()).map_err(Failure::BadInput)?;
-    let dataset = load(spec)?;
+    let dataset = load(&spec)?;
     if dataset.sha256 != manifest.data.sha256 {
         return Err(Failure::BadInput(anyhow!(
             "{}: the data set {} is not the one that the run began with (its checksum is {}, expected {}): put the old data back, or train anew",
@@ -50,8 +51,8 @@ pub(super) fn run(arguments: &ResumeArguments) -> Result<(), Failure> {
             manifest.data.sha256,
         )));
     }
-    tell_changes(&manifest)?;
-    let point = resume_point(&folder, spec).map_err(|error| match error {
+    tell_changes(&manifest, &spec)?;
+    let point = resume_point(&folder, &manifest.spec).map_err(|error| match error {
         stepscope::record::RecordError::Checkpoint(error) => Failure::bad_input(error),
         error => Failure::of_folder(error),
     })?;
@@ -61,13 +62,12 @@ pub(super) fn run(arguments: &ResumeArguments) -> Result<(), Failure> {
     say(&format!("{name} goes on from step {}", point.step()));
     let signals = Signals::listen();
     let followed = Followed { signals: &signals, format: arguments.format, live: &arguments.live };
-    let outcome = go_on(spec, &dataset, &folder, &point, followed)?;
+    let outcome = go_on(&spec, &dataset, &folder, &point, followed)?;
     show(path, name, &outcome.reason, arguments.format)
 }
 
 /// Says what may change the last bits of the records from here on.
-fn tell_changes(manifest: &Manifest) -> Result<(), Failure> {
-    let spec = &manifest.spec;
+fn tell_changes(manifest: &Manifest, spec: &RunSpec) -> Result<(), Failure> {
     let backend = Backend::open(spec.train.device, spec.model.precision).map_err(Failure::bad_input)?;
     let then = &manifest.software;
     let (threads_then, threads_now) = (then.threads.to_string(), backend.threads().to_string());

@@ -1,12 +1,12 @@
 //! `stepscope run-shard SPEC --shard i/n`: a share of a sweep, for an engine that calls it again until it says 0 or 2.
 
-use crate::args::{Format, RunShardArguments};
+use crate::args::{Format, RunShardArguments, with_device};
 use crate::commands::sweep::{self, RunRow};
 use crate::commands::{print, print_json};
 use crate::failure::Failure;
 
 pub(super) fn run(arguments: &RunShardArguments) -> Result<(), Failure> {
-    let whole = sweep::parse(&arguments.spec, &arguments.overrides)?;
+    let whole = sweep::parse(&arguments.spec, &with_device(&arguments.overrides, arguments.device))?;
     let path = sweep::folder_path(arguments.out.as_deref(), &whole.name);
     let folder = sweep::create(&path, &whole)?;
     let share = arguments.shard.of(&whole.runs);

@@ -8,7 +8,7 @@ use stepscope::train::{OverSweeps, RangeTest, RangeTestSettings, Run};
 use stepscope_report::number::{count, significant};
 use stepscope_report::{Align, Table};
 
-use crate::args::{Format, LrTestArguments};
+use crate::args::{Format, LrTestArguments, with_device};
 use crate::commands::{print, print_json, read_spec, write_whole};
 use crate::execute::load;
 use crate::failure::Failure;
@@ -20,7 +20,8 @@ pub(super) fn run(arguments: &LrTestArguments) -> Result<(), Failure> {
     let settings = RangeTestSettings { from, to, steps, sweeps };
     settings.validate().map_err(Failure::bad_input)?;
     let (text, path) = (read_spec(&arguments.spec)?, arguments.spec.display().to_string());
-    let spec = stepscope::spec::parse(&text, &path, &arguments.overrides).map_err(Failure::bad_input)?;
+    let overrides = with_device(&arguments.overrides, arguments.device);
+    let spec = stepscope::spec::parse(&text, &path, &overrides).map_err(Failure::bad_input)?;
     let dataset = load(&spec)?;
     let run = Run::prepare(&spec, &dataset).map_err(Failure::bad_input)?;
     let busy = Busy::new("testing learning rates");

@@ -13,10 +13,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use stepscope::backend::Backend;
 use stepscope::sweep::{RunId, Setting, Sweep, SweepFolder, SweepRun, describe};
+use stepscope::types::spec::{DeviceKind, Precision};
 use stepscope_report::{Align, Run, RunSummary, Table};
 
-use crate::args::{Format, SweepArguments};
+use crate::args::{Format, SweepArguments, with_device};
 use crate::commands::{print, print_json, read_spec, report, train};
 use crate::failure::Failure;
 
@@ -25,7 +27,7 @@ pub(super) use outcome::{count_line, status};
 use pooled::Pooled;
 
 pub(super) fn run(arguments: &SweepArguments) -> Result<(), Failure> {
-    let sweep = parse(&arguments.spec, &arguments.overrides)?;
+    let sweep = parse(&arguments.spec, &with_device(&arguments.overrides, arguments.device))?;
     let path = folder_path(arguments.out.as_deref(), &sweep.name);
     if arguments.dry_run {
         return print_plan(&sweep, &path, arguments.format);
@@ -48,7 +50,16 @@ pub(super) fn folder_path(out: Option<&Path>, name: &str) -> PathBuf {
     out.map_or_else(|| Path::new("sweeps").join(train::file_name(name)), Path::to_owned)
 }
 
+/// The folder of a sweep whose devices are here.
 pub(super) fn create(path: &Path, sweep: &Sweep) -> Result<SweepFolder, Failure> {
+    let mut needed: Vec<(DeviceKind, Precision)> = Vec::new();
+    for spec in sweep.runs.iter().map(|run| &run.spec) {
+        let of_run = (spec.train.device, spec.model.precision);
+        if of_run.0 != DeviceKind::Cpu && !needed.contains(&of_run) {
+            Backend::open(of_run.0, of_run.1).map_err(Failure::bad_input)?;
+            needed.push(of_run);
+        }
+    }
     SweepFolder::create(path, sweep)
         .map_err(|error| if error.is_bad_input() { Failure::bad_input(error) } else { Failure::failed(error) })
 }
