@@ -240,6 +240,11 @@ impl OptimizerMethod {
         Self::Ponos,
     ];
 
+    /// Whether it holds the loss that comes with a batch's gradient against losses of the same batch elsewhere.
+    pub fn compares_own_losses(self) -> bool {
+        matches!(self, Self::LabPalSgd | Self::LabPalNsgd | Self::Pal | Self::Sls | Self::Ponos)
+    }
+
     /// Whether `optimizer.learning_rate` says how far a step goes.
     pub fn has_learning_rate(self) -> bool {
         matches!(self, Self::Sgd | Self::ScheduleFree | Self::Svag)

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{InvalidSpec, Precision, require};
+use super::{InvalidSpec, require};
 use crate::TrainingDuration;
 
 /// LABPAL: the step length from a parabola of the loss over many mini-batches, measured every so many updates; only for the
@@ -75,10 +75,6 @@ pub struct LabPalSpec {
     /// in reference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub landing: Option<f64>,
-    /// Whether losses along the line are computed with the products of model.precision = "bf16", too: cheaper, where a device is
-    /// fast at them. Points lie wide apart then, and a minimum has to be significant, as where the network's numbers have less than
-    /// 24 bits.
-    pub narrow_losses: bool,
 }
 
 /// The formula of the minimum along a line.
@@ -146,7 +142,6 @@ impl Default for LabPalSpec {
             schedule_at: vec![TrainingDuration::Fraction(0.5), TrainingDuration::Fraction(0.75)],
             schedule_batches: vec![2, 4],
             landing: None,
-            narrow_losses: false,
         }
     }
 }
@@ -201,12 +196,5 @@ impl LabPalSpec {
             format!("got {numbers} numbers, expected one for each of the {places} places of labpal.schedule_at")
         })?;
         self.schedule_batches.iter().try_for_each(|&number| at_least("labpal.schedule_batches", number, 1))
-    }
-
-    /// Whether lines can be measured in the numbers of the training.
-    pub(super) fn check_precision(&self, precision: Precision) -> Result<(), InvalidSpec> {
-        require(precision == Precision::Bf16 || !self.narrow_losses, "labpal.narrow_losses", || {
-            format!("is for model.precision = \"bf16\", got \"{}\"", precision.word())
-        })
     }
 }

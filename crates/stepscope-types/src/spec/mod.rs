@@ -264,7 +264,6 @@ impl RunSpec {
         no_fraction("train.duration", self.train.duration)?;
         self.optimizer.validate()?;
         self.labpal.validate()?;
-        self.labpal.check_precision(self.model.precision)?;
         self.schedule_free.validate()?;
         self.svag.validate()?;
         self.prodigy.validate()?;
@@ -375,7 +374,6 @@ mod tests {
         case("labpal.schedule_batches", |s| s.labpal.schedule_batches = vec![2]);
         case("labpal.noise_factor", |s| s.labpal.noise_factor = Some(-1.0));
         case("labpal.landing", |s| s.labpal.landing = Some(1.0));
-        case("labpal.narrow_losses", |s| s.labpal.narrow_losses = true);
         case("optimizer.learning_rate", |s| {
             (s.optimizer.method, s.optimizer.learning_rate) =
                 (OptimizerMethod::ScheduleFree, Some(LearningRateSpec::Measured));

@@ -233,7 +233,8 @@ impl<'a> Run<'a> {
             device: backend.tracked(),
             dtype,
             product_dtype: backend.product_dtype(),
-            narrow_losses: spec.labpal.narrow_losses,
+            // Searches hold the loss that came with the gradient against others of the same batch: one function of the weights.
+            narrow_losses: spec.optimizer.method.compares_own_losses(),
             measure_dtype: measured_on.dtype(),
             loader: Loader::new(
                 &dataset.train,

@@ -128,11 +128,10 @@ fn batches_of_eight_are_gathered_until_a_line_can_be_measured_over_them() {
 /// refused.
 #[test]
 fn lines_in_bf16_are_looked_along_far_apart_and_refused_where_rounding_hides_them() {
-    let run = |precision, narrow_losses, probe_points| {
+    let run = |precision, probe_points| {
         let mut spec = labpal(64, 5.0);
         spec.model.precision = precision;
-        (spec.labpal.narrow_losses, spec.labpal.probe_points) = (narrow_losses, probe_points);
-        spec.validate().unwrap();
+        spec.labpal.probe_points = probe_points;
         let (_, records) = train(&spec, &Dataset::load(&spec.data).unwrap());
         let line = |record: &Record| match record {
             Record::Measurement(line) if line.name == quantity::LINE_MINIMUM.name => Some(line.clone()),
@@ -142,9 +141,9 @@ fn lines_in_bf16_are_looked_along_far_apart_and_refused_where_rounding_hides_the
         let losses = values(&records, quantity::BATCH_LOSS.name);
         (lines, losses[losses.len() - 20..].iter().sum::<f64>() / 20.0, losses[0])
     };
-    let (wide, last, first) = run(Precision::Bf16, true, None);
+    let (wide, last, first) = run(Precision::Bf16, None);
     assert!(last < 0.5 * first, "{first} {last}");
-    let (exact, ..) = run(Precision::F32, false, Some([0.1, 0.3]));
+    let (exact, ..) = run(Precision::F32, Some([0.1, 0.3]));
     let (Some(value), Some(Uncertainty::StandardError(error))) = (wide[0].value, &wide[0].error) else {
         panic!("{:?}", wide[0])
     };
@@ -152,7 +151,7 @@ fn lines_in_bf16_are_looked_along_far_apart_and_refused_where_rounding_hides_the
     assert!((value - expected).abs() < 3.0 * error && *error < 0.5 * value, "{value} ± {error}, {expected}");
     assert_ne!(value, expected, "losses are rounded");
     // At the points for 24 bits rounding is all there is to see: two standard errors let a line pass by chance, one in twenty.
-    let (narrow, ..) = run(Precision::Bf16, true, Some([0.000_177, 0.01]));
+    let (narrow, ..) = run(Precision::Bf16, Some([0.000_177, 0.01]));
     let accepted = narrow.iter().filter(|line| line.value.is_some()).count();
     assert!(narrow[0].value.is_none() && narrow.len() >= 5 && accepted <= 1, "{narrow:?}");
 }
