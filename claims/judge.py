@@ -1,4 +1,5 @@
-"""What runs say about claims of `curvature`: python3 claims/judge.py early-phase SWEEP_FOLDER (or ratio, interpolation, equal-ratio).
+"""What runs say about claims of `curvature`: python3 claims/judge.py early-phase SWEEP_FOLDER; also lower, squared-error, ratio, interpolation,
+equal-loss, equal-ratio.
 
 Reads records alone, with the standard library. The rules are those of `claim.toml` beside each specification; where a rule leaves
 something open, what was chosen stands in the function that judges it. Prints a table a claim, a verdict, and nothing else.
@@ -87,9 +88,58 @@ def window(run, first):
     return [step for step in sorted(loss) if step >= first and loss[step] >= 0.1]
 
 
+def edge(everything, stretch):
+    """C8 and C9: where the sharpness and the batch sharpness settle. `stretch` gives the steps of a run from its first one at the edge."""
+    n = max(run.batch for run in everything)
+    table = {}
+    for run in everything:
+        first = crossing(run)
+        # Batches may keep the sharpness below 2/rate for good: then from where its full-batch twin crosses, in flow time.
+        twins = [twin for twin in everything if twin.rate == run.rate and twin.batch == n and twin.seed == run.seed]
+        twin = crossing(twins[0]) if twins else None
+        if twin is None:
+            print(f"    {run.label()}  not testable: full-batch training never reaches 2/rate")
+            continue
+        steps = stretch(run, first if run.batch == n else twin)
+        sharpness = [run.rate * run.get(LAMBDA_H)[step] / 2 for step in steps if step in run.get(LAMBDA_H)]
+        batch = [run.rate * run.get(BATCH)[step] / 2 for step in steps if step in run.get(BATCH)]
+        if not sharpness:
+            print(f"    {run.label()}  not testable: no readings of that stretch")
+            continue
+        mean = statistics.fmean(sharpness), statistics.fmean(batch) if batch else float("nan")
+        table.setdefault((run.rate, run.batch), []).append(mean)
+        print(f"    {run.label()}  {mean[0]:.3f} and {mean[1]:.3f} over {len(sharpness)} readings")
+    full = [s for (rate, batch), means in table.items() if batch == n for s, _ in means]
+    small = [b for (rate, batch), means in table.items() if batch < n for _, b in means]
+    if not full or not small:
+        print("    => not testable")
+        return
+    print(f"    => C8 full batch: {sum(0.95 <= s <= 1.15 for s in full)} of {len(full)} within 0.95 to 1.15, {min(full):.3f} to {max(full):.3f}")
+    ordered = 0
+    rates = sorted({rate for rate, _ in table})
+    for rate in rates:
+        means = [statistics.fmean(s for s, _ in table[(rate, batch)]) for batch in sorted(b for r, b in table if r == rate)]
+        ordered += means == sorted(means)
+    print(f"    => C9 sharpness lower for smaller batches at {ordered} of {len(rates)} rates; batch sharpness within 0.9 to 1.15 in "
+          f"{sum(0.9 <= b <= 1.15 for b in small)} of {len(small)}, {min(small):.3f} to {max(small):.3f}")
+
+
+def lower(folder):
+    print("C8, C9  rate x sharpness / 2 and rate x batch sharpness / 2, means from the crossing of 2/rate until the loss is 0.1")
+    edge(runs(folder), window)
+
+
+def squared_error(folder):
+    def second_half(run, first):
+        last = max(run.get(LAMBDA_H))
+        return [step for step in sorted(run.get(LAMBDA_H)) if step >= max(first, last / 2)]
+
+    print("C8, C9  rate x sharpness / 2 and rate x batch sharpness / 2, means over the second half of the flow time")
+    edge(runs(folder), second_half)
+
+
 def early_phase(folder):
     everything = runs(folder)
-    n = max(run.batch for run in everything)
 
     print("C1  correlation of top eigenvalues of Hessian and gradient covariance before the sharpness peaks (>= 0.9)")
     c1 = []
@@ -122,34 +172,7 @@ def early_phase(folder):
     print(f"    => {sum(c <= -0.7 for c in c6)} of {len(c6)} at or below -0.7; settled within 1.5 to 3 in {inside} of {len(settled)}")
 
     print("C8, C9  rate x sharpness / 2 and rate x batch sharpness / 2, means from the crossing of 2/rate until the loss is 0.1")
-    table = {}
-    for run in everything:
-        first = crossing(run)
-        # Batches may keep the sharpness below 2/rate for good: then from where its full-batch twin crosses, in flow time.
-        twins = [twin for twin in everything if twin.rate == run.rate and twin.batch == n and twin.seed == run.seed]
-        twin = crossing(twins[0]) if twins else None
-        if twin is None:
-            print(f"    {run.label()}  not testable: full-batch training never reaches 2/rate")
-            continue
-        steps = window(run, first if run.batch == n else twin)
-        sharpness = [run.rate * run.get(LAMBDA_H)[step] / 2 for step in steps if step in run.get(LAMBDA_H)]
-        batch = [run.rate * run.get(BATCH)[step] / 2 for step in steps if step in run.get(BATCH)]
-        if not sharpness:
-            print(f"    {run.label()}  not testable: the loss is below 0.1 before")
-            continue
-        mean = statistics.fmean(sharpness), statistics.fmean(batch) if batch else float("nan")
-        table.setdefault((run.rate, run.batch), []).append(mean)
-        print(f"    {run.label()}  {mean[0]:.3f} and {mean[1]:.3f} over {len(sharpness)} readings")
-    full = [s for (rate, batch), means in table.items() if batch == n for s, _ in means]
-    small = [b for (rate, batch), means in table.items() if batch < n for _, b in means]
-    print(f"    => C8 full batch: {sum(0.95 <= s <= 1.15 for s in full)} of {len(full)} within 0.95 to 1.15, {min(full):.3f} to {max(full):.3f}")
-    ordered = 0
-    rates = sorted({rate for rate, _ in table})
-    for rate in rates:
-        means = [statistics.fmean(s for s, _ in table[(rate, batch)]) for batch in sorted(b for r, b in table if r == rate)]
-        ordered += means == sorted(means)
-    print(f"    => C9 sharpness lower for smaller batches at {ordered} of {len(rates)} rates; batch sharpness within 0.9 to 1.15 in "
-          f"{sum(0.9 <= b <= 1.15 for b in small)} of {len(small)}, {min(small):.3f} to {max(small):.3f}")
+    edge(everything, window)
 
     print("C10 sharpness where the growth factor first reaches 1 against the peak of the sharpness (within 30 %)")
     predicted, observed = [], []
@@ -241,8 +264,26 @@ def interpolation(folder):
         print(f"    => {setting}: ratio {min(values):.2f} to {max(values):.2f}, median {statistics.median(values):.2f}, eta/S {setting[0] / setting[1]:.2g}")
 
 
+def equal_loss(folder):
+    """Lines that `interpolation/equal_loss.py` has drawn."""
+    print("B8  curvature along the line at the other end over that at the baseline's (0.1, 32), both ended at equal training loss")
+    ratios = {}
+    for path in sorted((pathlib.Path(folder) / "lines").glob("*.json")):
+        line = json.loads(path.read_text())
+        level, seed, rate, batch = path.stem.split("-")
+        ends = [end["value"] for end in line["other"]["curvature_at_ends"]]
+        errors = [end["error"] for end in line["other"]["curvature_at_ends"]]
+        losses = line["loss_at_ends"]
+        ratios.setdefault((float(level), float(rate), int(batch)), []).append(ends[1] / ends[0])
+        print(f"    loss {level} seed {seed} to ({rate}, {batch}): {ends[0]:.4g} +- {errors[0]:.1g} at 0, {ends[1]:.4g} +- {errors[1]:.1g} at 1: "
+              f"ratio {ends[1] / ends[0]:.2f}; losses {losses[0]:.3f} and {losses[1]:.3f}; distance {line['directions'][0]['length']:.2f}")
+    for (level, rate, batch), values in sorted(ratios.items()):
+        print(f"    => loss {level}, ({rate}, {batch}): eta/S {rate / batch:.2g}, ratio {min(values):.2f} to {max(values):.2f}, median {statistics.median(values):.2f} over {len(values)}")
+
+
 if __name__ == "__main__":
-    judges = {"early-phase": early_phase, "ratio": ratio, "equal-ratio": equal_ratio, "interpolation": interpolation}
+    judges = {"early-phase": early_phase, "lower": lower, "squared-error": squared_error, "ratio": ratio, "equal-ratio": equal_ratio,
+              "interpolation": interpolation, "equal-loss": equal_loss}
     if len(sys.argv) != 3 or sys.argv[1] not in judges:
         sys.exit(f"usage: judge.py {'|'.join(judges)} FOLDER")
     judges[sys.argv[1]](sys.argv[2])
