@@ -1,14 +1,22 @@
 //! Faults that widely used curvature tools had: each is a test here (`style.md`, section 2.8).
 //!
-//! Weights of a density from whole eigenvectors instead of first components: `density.rs`, the first two tests.
-//! A general eigensolver for a symmetric tridiagonal matrix: nodes are real and weights sum to 1 at any number of steps, there.
+//! | fault | test |
+//! |---|---|
+//! | eigenvalues are returned at the limit of products without a word | here, the first |
+//! | a trace stops when two running means agree, and has no error | here, the second |
+//! | lengths are divided by the norm plus 10⁻⁶ | here, the third |
+//! | vectors of the caller are changed; no seed | here, the fourth |
+//! | a symmetric tridiagonal matrix goes to a general eigensolver | here, the last |
+//! | one fixed name for what is written; a device by default that may not be there | `stepscope-cli/tests/measure.rs`: `results_have_names_of_their_own_and_the_device_is_the_one_that_is_there` |
+//!
+//! And of others: weights of a density from whole eigenvectors instead of first components: `density.rs`, the first two tests.
 //! The largest magnitude taken for the top: `lanczos.rs` and `eigensolver.rs`, "a large negative eigenvalue".
 
 use crate::twin::{dot, normal_matrix, outliers_and_bulk, standard_error};
 use stepscope_spectral::random::RandomStream;
 use stepscope_spectral::{
-    DenseOperator, Eigensolver, EigensolverConfig, Lanczos, LanczosConfig, StartBlock, StartVector, TraceConfig,
-    estimate_trace,
+    DenseOperator, Eigensolver, EigensolverConfig, Lanczos, LanczosConfig, LinearOperator, StartBlock, StartVector,
+    TraceConfig, Tridiagonal, estimate_trace,
 };
 
 #[test]
@@ -57,6 +65,9 @@ fn start_vectors_are_not_touched_and_a_seed_fixes_every_bit() {
     let mut matrix = normal_matrix(50, &mut RandomStream::new(3, 0));
     let vectors = vec![vec![1.0; 50], (0..50).map(f64::from).collect()];
     let kept = vectors.clone();
+    let mut image = vec![7.0; 50];
+    matrix.clone().apply(&vectors[1], &mut image).unwrap();
+    assert_eq!(vectors[1], kept[1], "a product only writes where it is to");
     let mut run = |seed: u64| {
         let random = &mut RandomStream::new(seed, 1);
         Eigensolver::new(EigensolverConfig::default()).run(&mut matrix, StartBlock::Warm(&vectors), random).unwrap()
@@ -65,4 +76,17 @@ fn start_vectors_are_not_touched_and_a_seed_fixes_every_bit() {
     assert_eq!(first, again);
     assert_ne!(first, other);
     assert_eq!(vectors, kept);
+}
+
+#[test]
+fn nodes_of_a_defective_looking_tridiagonal_matrix_are_real_ordered_and_keep_trace_and_squares() {
+    // Wilkinson's: pairs of eigenvalues closer than rounding, of which a general eigensolver makes complex ones.
+    let diagonal: Vec<f64> = (-10..=10).map(|i| f64::from(i).abs()).collect();
+    let matrix = Tridiagonal::new(diagonal.clone(), vec![1.0; 20]).unwrap();
+    let nodes = matrix.eigenvalues().unwrap();
+    assert!(nodes.windows(2).all(|pair| pair[0] >= pair[1]), "{nodes:?}");
+    assert!((nodes[0] - nodes[1]).abs() < 1e-13 && (nodes[0] - 10.746_194_182_903_39).abs() < 1e-13, "{nodes:?}");
+    let (trace, squares): (f64, f64) = (nodes.iter().sum(), nodes.iter().map(|node| node * node).sum());
+    assert!((trace - diagonal.iter().sum::<f64>()).abs() < 1e-12, "{trace}");
+    assert!((squares - diagonal.iter().map(|x| x * x).sum::<f64>() - 40.0).abs() < 1e-11, "{squares}");
 }
