@@ -6,6 +6,7 @@ mod download;
 mod execute;
 mod exports;
 mod failure;
+mod memory;
 mod progress;
 mod quickstart;
 mod signals;
@@ -21,6 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = args::Arguments::parse();
+    memory::keep();
     // Training runs on this thread: it computes, instead of waking others up and waiting for them.
     stepscope::backend::compute_on_this_thread();
     match commands::dispatch(arguments) {

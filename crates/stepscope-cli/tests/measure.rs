@@ -219,6 +219,111 @@ fn a_saved_run_is_measured_in_the_mode_that_is_asked_for() {
 }
 
 #[test]
+fn sections_are_evaluated_in_the_mode_that_is_asked_for_and_say_which() {
+    let case = Case::new();
+    // All examples, so that readings and sections look at the same ones.
+    case.write("spec.toml", SPEC.replace("examples = 64", "examples = 200"));
+    for (out, rate) in [("a", "0.2"), ("b", "0.05")] {
+        let rate = format!("optimizer.learning_rate={rate}");
+        let arguments = ["train", "spec.toml", "--out", out, "--set", &rate, "--set", "model.normalisation=batch"];
+        assert_eq!(case.run(&arguments).status, 0);
+    }
+    let loss_at = |section: &Value, position: f64| {
+        let points = section["train"].as_array().unwrap();
+        points.iter().find(|point| point["position"][0] == position).unwrap()["loss"].as_f64().unwrap()
+    };
+    let reading = |run: &str, mode: &str| {
+        let readings = json(&case, &["measure", run, "--probe", "loss", "--mode", mode]);
+        readings["readings"][0]["value"].as_f64().unwrap()
+    };
+    let points = ["--points", "3", "--no-save"];
+    let mut losses = Vec::new();
+    for (flags, mode) in [
+        (&[][..], "eval"),
+        (&["--mode", "frozen-full"], "frozen-full"),
+        (&["--set", "measure.mode=frozen-full"], "frozen-full"),
+        (&["--mode", "train-batch"], "train-batch"),
+    ] {
+        let line = json(&case, &[&["measure", "a", "--line", "sharpest"], &points[..], flags].concat());
+        assert_eq!(line["mode"], mode, "{flags:?}");
+        losses.push(loss_at(&line, 0.0));
+        if mode != "train-batch" {
+            // Batches that make statistics of their own are cut otherwise by a reading.
+            assert!((losses[losses.len() - 1] / reading("a", mode) - 1.0).abs() < 1e-6, "{mode}");
+        }
+    }
+    assert_eq!(losses[1], losses[2]);
+    assert!((losses[0] - losses[1]).abs() > 1e-4 && (losses[1] - losses[3]).abs() > 1e-4, "modes differ: {losses:?}");
+
+    let between = json(&case, &[&["measure", "a", "--between", "b", "--from", "0", "--to", "1"], &points[..]].concat());
+    assert_eq!(between["mode"], "frozen-full", "statistics of each point");
+    for (run, position) in [("a", 0.0), ("b", 1.0)] {
+        assert!((loss_at(&between, position) / reading(run, "frozen-full") - 1.0).abs() < 1e-6, "{run}");
+    }
+    let dropped = ["--line", "random", "--mode", "train-batch", "--dropout"];
+    let dropped = json(&case, &[&["measure", "a"], &dropped[..], &points[..]].concat());
+    assert_eq!(dropped["mode"], "train-batch", "a network without dropout drops nothing");
+    let words = ["--between", "eval", "frozen-full", "train-batch"];
+    case.refuses(&["measure", "a", "--between", "b", "--mode", "eval"], &words, "nothing");
+}
+
+#[test]
+fn a_run_that_is_missing_cut_or_damaged_is_named_with_what_is_left() {
+    let case = trained();
+    let copy = |name: &str| {
+        std::fs::create_dir_all(case.path(&format!("{name}/checkpoints"))).unwrap();
+        for file in [
+            "run.json",
+            "metrics.jsonl",
+            "checkpoints/step-000000010.safetensors",
+            "checkpoints/step-000000020.safetensors",
+        ] {
+            std::fs::copy(case.path(&format!("a/{file}")), case.path(&format!("{name}/{file}"))).unwrap();
+        }
+        case.path(&format!("{name}/checkpoints/step-000000020.safetensors"))
+    };
+    let bytes = std::fs::read(copy("cut")).unwrap();
+    std::fs::write(copy("cut"), &bytes[..bytes.len() / 2]).unwrap();
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    std::fs::write(copy("flipped"), flipped).unwrap();
+    std::fs::remove_file(copy("gone")).unwrap();
+    copy("no-manifest");
+    std::fs::remove_file(case.path("no-manifest/run.json")).unwrap();
+    let cut = ["cut/checkpoints/step-000000020.safetensors", "cut off", "an earlier one"];
+    for (arguments, words) in [
+        (&["measure", "cut"][..], &cut[..]),
+        (&["measure", "a", "--between", "cut"], &cut),
+        (&["measure", "flipped"], &["step-000000020", "is damaged", "checksum", "an earlier one"]),
+        (&["measure", "gone", "--step", "20"], &["no checkpoint of step 20", "step", "10"]),
+        (&["measure", "no-manifest"], &["no-manifest", "run.json is missing", "stepscope train"]),
+    ] {
+        case.refuses(arguments, words, "nothing");
+    }
+    // What is left is measured.
+    for run in ["cut", "gone"] {
+        let answer = case.run(&["measure", run, "--step", "10", "--probe", "sharpness"]);
+        assert_eq!(answer.status, 0, "{run}: {}", answer.stderr);
+    }
+}
+
+#[test]
+fn results_have_names_of_their_own_and_the_device_is_the_one_that_is_there() {
+    let case = trained();
+    for step in ["10", "20"] {
+        let answer =
+            case.run(&["measure", "a", "--step", step, "--probe", "hessian-spectrum", "--out", &format!("{step}.csv")]);
+        assert_eq!(answer.status, 0, "{}", answer.stderr);
+    }
+    for file in ["spectra/step-000000010-hessian.json", "spectra/step-000000020-hessian.json", "measured.jsonl"] {
+        assert!(case.path(&format!("a/{file}")).exists(), "{file}");
+    }
+    assert_ne!(std::fs::read(case.path("10.csv")).unwrap(), std::fs::read(case.path("20.csv")).unwrap());
+    assert!(case.run(&["spec"]).stdout.contains("device = \"cpu\""));
+    case.refuses(&["measure", "a", "--device", "tpu"], &["tpu", "cpu"], "nothing");
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused_with_what_to_do() {
     let case = Case::new();
     case.write("spec.toml", SPEC);
@@ -236,6 +341,11 @@ fn what_cannot_be_measured_is_refused_with_what_to_do() {
     refuses(&["measure", "a", "--between", "other"], &["different networks", "64-6-10", "64-7-10"]);
     refuses(&["measure", "a", "--set", "train.batch_size=4"], &["train.batch_size", "[measure]"]);
     refuses(&["measure", "a", "--set", "measure.examples=201"], &["measure.examples=201", "200 examples"]);
+    refuses(&["measure", "a", "--set", "measure.noise_batch_size=201"], &["measure.noise_batch_size: 201", "has 200"]);
+    refuses(
+        &["train", "spec.toml", "--out", "nothing", "--set", "measure.examples=201"],
+        &["measure.examples: 201", "has 200"],
+    );
     refuses(&["measure", "a", "--line", "random", "--from", "2", "--to", "1"], &["--from 2", "--to 1"]);
     refuses(&["measure", "a", "--plane", "random"], &["--plane", "1 directions", "two"]);
     refuses(&["train", "spec.toml", "--out", "nothing", "--budget", "5"], &["budget", "5%"]);

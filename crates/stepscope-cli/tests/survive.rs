@@ -42,7 +42,8 @@ num_batches = 2
 [measure]
 mode = "frozen-full"
 dropout = true
-budget = "400%"
+instruments = ["loss", "sharpness", "break-even", "gradient-noise", "critical-sharpness", "distance", "hessian-spectrum"]
+budget = "1000%"
 every = "30st"
 examples = 64
 max_products = 4
@@ -93,6 +94,14 @@ fn records(folder: &Path) -> Vec<String> {
         .collect()
 }
 
+/// Every spectrum that the run kept, by name.
+fn spectra(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let Ok(entries) = fs::read_dir(folder.join("spectra")) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.into_iter().map(|file| (file.file_name().unwrap().into(), fs::read(&file).unwrap())).collect()
+}
+
 fn checkpoints(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(folder.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -126,7 +135,9 @@ impl Moments {
 #[test]
 fn a_run_killed_at_random_moments_ends_with_the_records_of_one_that_was_not() {
     let num_kills: u32 = std::env::var("STEPSCOPE_KILLS").map_or(12, |kills| kills.parse().unwrap());
-    killed_as_often(&case(), num_kills);
+    let case = case();
+    killed_as_often(&case, num_kills);
+    assert!(!spectra(&case.path("whole")).is_empty());
 }
 
 /// What other methods and directions remember, at a few kills each.
@@ -158,6 +169,7 @@ fn killed_as_often(case: &Case, num_kills: u32) {
     assert_eq!(case.run(&["train", "spec.toml", "--out", "whole"]).status, 0);
     let whole = begin.elapsed();
     let expected = records(&case.path("whole"));
+    let whole_spectra = spectra(&case.path("whole"));
     let (mut kills, mut resumes, mut runs) = (0, 0, 0);
     let mut moments = Moments(5);
     while kills < num_kills {
@@ -184,6 +196,7 @@ fn killed_as_often(case: &Case, num_kills: u32) {
             }
         }
         assert_eq!(records(&case.path(&name)), expected, "after {kills} kills");
+        assert_eq!(spectra(&case.path(&name)), whole_spectra, "after {kills} kills");
         assert!(case.path(&name).join("report.html").exists());
     }
     assert!(resumes >= num_kills / 3 || num_kills < 6, "{resumes} of {num_kills} kills hit a run that had begun");

@@ -293,14 +293,13 @@ fn start_direction<E: std::error::Error + 'static>(
     }
 }
 
-/// vector/`norm` with a random part of 10⁻³.
+/// vector/`norm` with a random part of 10⁻³: signs, which cost a fraction of what normal numbers do.
 pub(crate) fn perturbed(vector: &[f64], norm: f64, random: &mut RandomStream) -> Vec<f64> {
     let mut direction = vec![0.0; vector.len()];
-    random.fill_normal(&mut direction);
-    let random_norm = kernels::norm(&direction);
-    kernels::divide(&mut direction, random_norm / WARM_RANDOM_FRACTION);
+    random.fill_rademacher(&mut direction);
+    let size = WARM_RANDOM_FRACTION / (vector.len() as f64).sqrt();
     for (entry, x) in direction.iter_mut().zip(vector) {
-        *entry += x / norm;
+        *entry = size * *entry + x / norm;
     }
     direction
 }

@@ -235,6 +235,25 @@ fn a_convex_loss_has_every_convexity_score_at_one_and_the_trajectory_back_is_no_
     assert!(estimate(&last, &quantity::CHORD_GAP).value > 0.0);
 }
 
+/// Negative pivots of A + `shift`·1 by elimination with symmetric pivoting: its negative eigenvalues (Sylvester).
+fn negative_pivots(rows: &[f64], dim: usize, shift: f64) -> usize {
+    let mut a: Vec<Vec<f64>> = rows.chunks(dim).map(<[f64]>::to_vec).collect();
+    (0..dim).for_each(|i| a[i][i] += shift);
+    let mut negative = 0;
+    for k in 0..dim {
+        let pivot = (k..dim).max_by(|&i, &j| a[i][i].abs().total_cmp(&a[j][j].abs())).unwrap();
+        a.swap(k, pivot);
+        a.iter_mut().for_each(|row| row.swap(k, pivot));
+        negative += usize::from(a[k][k] < 0.0);
+        let top = a[k].clone();
+        for row in &mut a[k + 1..] {
+            let factor = row[k] / top[k];
+            row.iter_mut().zip(&top).for_each(|(entry, top)| *entry -= factor * top);
+        }
+    }
+    negative
+}
+
 #[test]
 fn trace_norm_and_bottom_of_the_hessian_are_those_of_the_dense_one() {
     let dataset = few(32);
@@ -273,8 +292,13 @@ fn trace_norm_and_bottom_of_the_hessian_are_those_of_the_dense_one() {
     }
     let got = estimate(&measured, &quantity::HESSIAN_BOTTOM_EIGENVALUE);
     assert!((got.value - bottom).abs() < 1e-3 * shift && bottom < 0.0, "{got:?} {bottom}");
-    let mass = estimate(&measured, &quantity::HESSIAN_NEGATIVE_MASS).value;
-    assert!((0.01..0.7).contains(&mass), "{mass}");
+    // Sturm's count of the dense matrix: negative pivots of H + cI are its eigenvalues below -c, beyond f32's rounding of the largest.
+    let top = rows.chunks(dim).zip(0..).map(|(row, _): (&[f64], usize)| norm(row)).fold(0.0, f64::max);
+    let truth = negative_pivots(&rows, dim, 1e-4 * top) as f64 / dim as f64;
+    let mass = estimate(&measured, &quantity::HESSIAN_NEGATIVE_MASS);
+    let (low, high) = mass.interval();
+    assert!(low <= truth && truth <= high && low <= mass.value && mass.value <= high, "{mass:?} {truth}");
+    assert!(high - low < 0.9, "{mass:?}");
 
     // The raw density: quadrature of the gradient's measure gives gᵀHg and |Hg|² of the dense matrix, for polynomials of low degree exactly.
     let saved = Probe::<Model>::take_spectrum(&mut probe).unwrap();

@@ -63,7 +63,8 @@ fn run(spec: &RunSpec, dataset: &Dataset, from: Option<&Checkpoint>) -> Ran {
     }
     let mut kept = Keep::default();
     let due = Due::From { start: 2, every: 5 };
-    let extra = if spec.measure.enabled { vec![ScheduledProbe { probe: &mut probe, due }] } else { Vec::new() };
+    let extra =
+        if spec.measure.enabled { vec![ScheduledProbe { probe: &mut probe, due, weight: 1.0 }] } else { Vec::new() };
     let outcome = prepared.train(extra, &mut kept).unwrap();
     Ran { outcome, kept, quadratics: format!("{:?}", probe.quadratics()) }
 }

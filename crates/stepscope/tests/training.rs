@@ -361,7 +361,7 @@ fn a_forecast_starts_at_the_measured_loss_and_follows_a_short_stretch() {
     let prepared = Run::prepare(&run, &dataset).unwrap();
     let (manifest, plan) = (prepared.manifest(0), prepared.plan().clone());
     let mut sink = MemorySink::default();
-    let extra = vec![ScheduledProbe { probe: &mut probe, due: Due::From { start: 20, every: 20 } }];
+    let extra = vec![ScheduledProbe { probe: &mut probe, due: Due::From { start: 20, every: 20 }, weight: 1.0 }];
     prepared.train(extra, &mut sink).unwrap();
     let steps: Vec<u64> = probe.quadratics().iter().map(|(step, _)| step.0).collect();
     assert_eq!(steps, [20, 40]);

@@ -20,11 +20,12 @@ pub(crate) struct MeasureArguments {
     /// "standard"]
     #[arg(long = "probe", value_name = "NAME", value_parser = instrument)]
     pub(crate) probes: Vec<Instrument>,
-    /// Where batch normalisation takes its statistics from: eval, frozen-full, train-batch [default: that of the run]
-    #[arg(long, value_name = "MODE", value_parser = mode, conflicts_with_all = ["line", "plane", "between"])]
+    /// Where batch normalisation takes its statistics from: eval, frozen-full, train-batch [default: that of the
+    /// run; with --between frozen-full]
+    #[arg(long, value_name = "MODE", value_parser = mode)]
     pub(crate) mode: Option<MeasureMode>,
     /// Drop features while measuring, by one mask that stays the same
-    #[arg(long, conflicts_with_all = ["line", "plane", "between"])]
+    #[arg(long)]
     pub(crate) dropout: bool,
     /// Change a key of the run's `[measure]` table for these readings: --set measure.examples=4096
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -75,7 +75,7 @@ fn train_and_predict(
     let lengths = Plan::new(spec, dataset.train.num_examples() as u64).map_err(Failure::bad_input)?;
     let mut probe = LocalQuadraticProbe::on_training_set(spec, dataset).map_err(Failure::bad_input)?;
     let due = plan::forecast_from(&lengths);
-    let extra = vec![ScheduledProbe { probe: &mut probe, due }];
+    let extra = vec![ScheduledProbe { probe: &mut probe, due, weight: 1.0 }];
     let (manifest, _) = execute(
         spec,
         dataset,

@@ -185,8 +185,7 @@ impl<'a, M: Module, B> Context<'a, M, B> {
     /// The seed of every forward pass over the batch of that number, wherever on a line: a function of the training's seed
     /// and the number alone. `draw` tells batches apart that were drawn for one number; 0 is the batch itself.
     pub fn seed_of(&self, number: u64, draw: u64) -> u64 {
-        const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
-        RandomStream::new(self.seed.wrapping_add(draw.wrapping_mul(ODD)), number).next_word()
+        pass_seed(self.seed, number, draw)
     }
 
     /// The next held-out batch, if there is a source of them.
@@ -247,4 +246,10 @@ impl<'a, M: Module, B> Context<'a, M, B> {
     pub fn passes(&self) -> Passes {
         self.passes
     }
+}
+
+/// [`Context::seed_of`] for a training of that seed.
+pub(crate) fn pass_seed(training_seed: u64, number: u64, draw: u64) -> u64 {
+    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+    RandomStream::new(training_seed.wrapping_add(draw.wrapping_mul(ODD)), number).next_word()
 }

@@ -33,6 +33,7 @@ pub use direction::Direction;
 pub use from_spec::{MethodError, method};
 pub use halt::Halt;
 pub use labpal::{LabPal, LabPalError, LabPalMode, LabPalTask, Refusal};
+pub(crate) use method::pass_seed;
 pub use method::{Context, Evaluated, Method, Numbered, Passes, Phase, StepReport};
 pub use momo::{Momo, MomoSettings};
 pub use oracle::{LossOracle, NetworkOracle};

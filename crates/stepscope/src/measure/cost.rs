@@ -29,12 +29,21 @@ pub struct Cost {
     hessian_products: f64,
     outer_products: f64,
     passes: f64,
+    #[serde(default)]
+    updates: f64,
 }
 
 impl Cost {
     /// Nothing.
-    pub const ZERO: Self =
-        Self { gradients: 0.0, forwards: 0.0, tangents: 0.0, hessian_products: 0.0, outer_products: 0.0, passes: 0.0 };
+    pub const ZERO: Self = Self {
+        gradients: 0.0,
+        forwards: 0.0,
+        tangents: 0.0,
+        hessian_products: 0.0,
+        outer_products: 0.0,
+        passes: 0.0,
+        updates: 0.0,
+    };
 
     /// Gradients of so many examples.
     pub fn gradients(num_examples: usize) -> Self {
@@ -66,6 +75,11 @@ impl Cost {
         Self { passes: count as f64, ..Self::ZERO }
     }
 
+    /// Passes over the parameters where they live, as an update is one: displacements, directions, sums of products.
+    pub fn updates(count: usize) -> Self {
+        Self { updates: count as f64, ..Self::ZERO }
+    }
+
     fn zip(self, other: Self, f: impl Fn(f64, f64) -> f64) -> Self {
         Self {
             gradients: f(self.gradients, other.gradients),
@@ -74,6 +88,7 @@ impl Cost {
             hessian_products: f(self.hessian_products, other.hessian_products),
             outer_products: f(self.outer_products, other.outer_products),
             passes: f(self.passes, other.passes),
+            updates: f(self.updates, other.updates),
         }
     }
 }
@@ -116,7 +131,7 @@ impl Sum for Cost {
 /// A pass over P numbers on the host takes about as long as 96 P of the multiplications: memory is slower than arithmetic, and training
 /// computes on all cores where a pass runs on one.
 /// On dense networks, which use a weight once an example, it is worth some thirty gradients, on convolutional ones
-/// far less than one.
+/// far less than one. A pass where the parameters live runs on all cores, in their own precision: a sixth of that.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CostModel {
     forward: f64,
@@ -124,11 +139,14 @@ pub struct CostModel {
     outer_product: f64,
     hessian_product: f64,
     pass: f64,
+    update: f64,
 }
 
 impl CostModel {
     /// Multiplications of a gradient that take as long as a pass over one number.
     const PASS: f64 = 96.0;
+    /// The same where the parameters live.
+    const UPDATE: f64 = 16.0;
 
     /// The model of a network on `device`, of images `[channels, rows, columns]`. One forward pass of one example.
     pub fn of<N: Network>(network: &N, [channels, rows, columns]: [usize; 3], device: &Device, dtype: DType) -> Self {
@@ -160,6 +178,7 @@ impl CostModel {
             outer_product: of(3.0, 5.0),
             hessian_product: of(3.0, 8.0),
             pass: Self::PASS * params / gradient,
+            update: Self::UPDATE * params / gradient,
         }
     }
 
@@ -171,6 +190,7 @@ impl CostModel {
             + self.outer_product * cost.outer_products
             + self.hessian_product * cost.hessian_products
             + self.pass * cost.passes
+            + self.update * cost.updates
     }
 }
 

@@ -15,7 +15,8 @@ use crate::models::ParamTensors;
 
 /// The critical learning rate of a step, the critical sharpness λ_c = 2/η_c, and how many steps raise the loss by a fifth.
 ///
-/// A fresh batch of the training's size gives the direction v that the optimizer would take, momentum included.
+/// The coming step's own batch, where it is lent ([`ComingStep`](super::ComingStep)), else a fresh one of the training's size, gives the
+/// direction v that the optimizer takes, momentum included.
 ///
 /// * η_c: the least η with L_B(θ − ηv) > L_B(θ), on that batch. On a quadratic without momentum λ_c = gᵀH_B g/‖g‖², the
 ///   batch's sharpness along its own gradient.
@@ -24,9 +25,10 @@ use crate::models::ParamTensors;
 /// Both are brackets that hold the answer of this batch; batches differ among each other by more than that. Kinks do
 /// no harm: only losses enter.
 ///
-/// The first search starts at twice the learning rate, later ones at the last answer.
+/// The first search starts at twice the learning rate, later ones at the last answer (α*) or a mean of the latest (η_c); that of η_c follows the
+/// slope −gᵀv ([`Crossing::of_descent`]).
 ///
-/// Cost: one gradient and 4 to 10 forward passes of a batch; 4 to 10 forward passes of the probe examples. Source: `curvature`,
+/// Cost: two or three forward passes of a batch, and where it is not lent its gradient; 4 to 10 forward passes of the probe examples. Source: `curvature`,
 /// sections 2.4 and 4.6 (α*: *The Break-Even Point*, Fig. 2; λ_c: Kalra et al. 2026). Invalid with momentum that
 /// points uphill: there is then no η_c, and the reading says so.
 #[derive(Debug)]
@@ -34,6 +36,7 @@ pub struct CriticalSharpnessProbe<'a, B = Batch> {
     batches: BatchSource<'a, B>,
     probe_examples: Objective<B>,
     raising_every: u64,
+    ratio: f64,
     num_readings: u64,
     critical: Option<f64>,
     raising: Option<f64>,
@@ -43,12 +46,29 @@ pub struct CriticalSharpnessProbe<'a, B = Batch> {
 impl<'a, B> CriticalSharpnessProbe<'a, B> {
     /// How much higher the loss is at α*.
     pub const RAISED: f64 = 1.2;
+    /// Weight of the last answer in where the next search for η_c starts.
+    const NEWEST: f64 = 0.3;
 
     /// A probe that takes steps from `batches` and watches `probe_examples`.
     pub fn new(batches: BatchSource<'a, B>, probe_examples: Objective<B>) -> Self {
-        let most = Cost::forwards(batches.batch_size() + probe_examples.num_examples());
-        let cost = Cost::gradients(batches.batch_size()) + most * Crossing::MAX_EVALUATIONS as f64;
-        Self { batches, probe_examples, raising_every: 1, num_readings: 0, critical: None, raising: None, cost }
+        let cost = Cost::gradients(batches.batch_size())
+            + Self::cost_along(batches.batch_size(), 3)
+            + Cost::forwards(probe_examples.num_examples()) * Crossing::MAX_EVALUATIONS as f64;
+        Self {
+            batches,
+            probe_examples,
+            raising_every: 1,
+            ratio: Crossing::RATIO,
+            num_readings: 0,
+            critical: None,
+            raising: None,
+            cost,
+        }
+    }
+
+    /// What η_c costs beside the batch's gradient: forward passes, each at weights of its own, the direction and its slope.
+    pub(crate) fn cost_along(batch_size: usize, num_evaluations: u64) -> Cost {
+        Cost::forwards(batch_size) * num_evaluations as f64 + Cost::updates(num_evaluations as usize + 3)
     }
 
     /// The same with α* every `every` readings (at least 1) only: it costs more than η_c.
@@ -57,15 +77,53 @@ impl<'a, B> CriticalSharpnessProbe<'a, B> {
         self
     }
 
-    /// From the last answer, closely; from twice the learning rate, widely, where there is none.
-    fn search(
-        last: Option<f64>,
-        learning_rate: f64,
-        level: f64,
-        loss: impl FnMut(f64) -> Result<f64, ProductError>,
+    /// The same with η_c in a bracket whose ends have this `ratio` (above 1), in place of [`Crossing::RATIO`]: batches differ by more than a
+    /// wide one.
+    pub fn with_ratio(mut self, ratio: f64) -> Self {
+        self.ratio = ratio;
+        self
+    }
+
+    /// α* from the last answer, closely; from twice the learning rate, widely, where there is none.
+    fn raising<N: BatchLoss<B>>(
+        &self,
+        at: &ProbePoint<'_, N>,
+        plain: &N,
+        direction: &ParamTensors,
     ) -> Result<Result<Crossing, NoCrossing>, ProductError> {
-        let (start, factor) = last.map_or((2.0 * learning_rate, 2.0), |last| (last, 1.2));
-        Crossing::search(start, factor, level, loss)
+        let level = Self::RAISED * self.probe_examples.mean_loss(plain)?;
+        let (start, factor) = self.raising.map_or((2.0 * at.first_rate(), 2.0), |last| (last, 1.2));
+        Crossing::search(start, factor, level, |length| {
+            self.probe_examples.mean_loss(&direction.displace(plain.clone(), -length))
+        })
+    }
+
+    /// η_c on the lent batch or a fresh one, the direction, the examples of the batch, and what its gradient cost.
+    fn critical<N: BatchLoss<B>>(
+        &mut self,
+        at: &ProbePoint<'_, N>,
+        plain: &N,
+    ) -> Result<(Result<Crossing, NoCrossing>, ParamTensors, usize, Cost), ProductError> {
+        let start = self.critical.unwrap_or(2.0 * at.first_rate());
+        let along = |gradient: ParamTensors| {
+            let direction = at.motion.direction(gradient.clone(), at.network);
+            (gradient.dot(&direction), direction)
+        };
+        if let Some(coming) = at.coming {
+            let (level, gradient) = coming.loss_and_gradient();
+            let (descent, direction) = along(gradient);
+            let loss = |length: f64| Ok(coming.loss(&direction.displace(plain.clone(), -length)));
+            let found = Crossing::of_descent::<ProductError>(start, descent, level, self.ratio, loss)?;
+            return Ok((found, direction, coming.num_examples(), Cost::ZERO));
+        }
+        self.batches.resize(at.batch_size);
+        let indices = self.batches.draw();
+        let batch = self.batches.objective(&indices);
+        let (descent, direction) = along(gradient(at.network, &batch)?);
+        let loss = |length: f64| batch.mean_loss(&direction.displace(plain.clone(), -length));
+        let found = Crossing::of_descent(start, descent, batch.mean_loss(plain)?, self.ratio, loss)?;
+        let cost = Cost::gradients(indices.len()) + Cost::forwards(indices.len());
+        Ok((found, direction, indices.len(), cost))
     }
 }
 
@@ -78,40 +136,35 @@ impl<N: BatchLoss<B>, B> Probe<N> for CriticalSharpnessProbe<'_, B> {
         self.cost
     }
 
-    /// The cheapest meter of stability, for often.
-    fn weight(&self) -> f64 {
-        2.0
+    fn looks_at_coming_step(&self) -> bool {
+        true
     }
 
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
-        self.batches.resize(at.batch_size);
-        let indices = self.batches.draw();
-        let batch = self.batches.objective(&indices);
-        let direction = at.motion.direction(gradient(at.network, &batch)?, at.network);
         let plain = at.values();
-        let loss_on =
-            |objective: &Objective<B>, length: f64| objective.mean_loss(&direction.displace(plain.clone(), -length));
-        let (batch_size, num_examples) = (indices.len(), self.probe_examples.num_examples());
-
-        let level = batch.mean_loss(&plain)?;
-        let critical = Self::search(self.critical, at.first_rate(), level, |length| loss_on(&batch, length))?;
+        let (critical, direction, batch_size, cost) = self.critical(at, &plain)?;
+        let num_examples = self.probe_examples.num_examples();
         let raising = if self.num_readings.is_multiple_of(self.raising_every) {
-            let level = Self::RAISED * self.probe_examples.mean_loss(&plain)?;
-            let loss = |length| loss_on(&self.probe_examples, length);
-            Some(Self::search(self.raising, at.first_rate(), level, loss)?)
+            Some(self.raising(at, &plain, &direction)?)
         } else {
             None
         };
         self.num_readings += 1;
 
         let evaluations = |crossing: &Result<Crossing, NoCrossing>| {
-            1.0 + crossing.map_or(Crossing::MAX_EVALUATIONS, |crossing| crossing.num_evaluations) as f64
+            crossing.map_or(Crossing::MAX_EVALUATIONS, |crossing| crossing.num_evaluations)
         };
-        self.cost = Cost::gradients(batch_size)
-            + Cost::forwards(batch_size) * evaluations(&critical)
-            + Cost::forwards(num_examples) * raising.as_ref().map_or(0.0, evaluations)
-            + Cost::passes(4);
-        self.critical = critical.ok().map(|crossing| crossing.middle()).or(self.critical);
+        self.cost = cost
+            + Self::cost_along(batch_size, evaluations(&critical))
+            + raising.as_ref().map_or(Cost::ZERO, |raising| {
+                let evaluations = evaluations(raising) as usize;
+                Cost::forwards(num_examples) * (evaluations + 1) as f64 + Cost::updates(evaluations)
+            });
+        if let Ok(found) = critical {
+            // A batch's answer is off by a third from that of the next one; a mean of several, less.
+            let before = self.critical.unwrap_or(found.middle());
+            self.critical = Some(before.powf(1.0 - Self::NEWEST) * found.middle().powf(Self::NEWEST));
+        }
         self.raising = raising.and_then(Result::ok).map(|crossing| crossing.middle()).or(self.raising);
 
         let rate = reading(critical, &quantity::CRITICAL_LEARNING_RATE, batch_size, at.mode);

@@ -16,7 +16,8 @@ use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Batch;
 
 /// Trace and Frobenius norm of the Hessian (by the estimator that suits the memory, [`estimate_trace`]), its algebraically smallest eigenvalue (Lanczos, started from the last
-/// reading's), the weight of its spectral density below zero (quadrature from random vectors), and the Takeuchi information
+/// reading's), the weight of its spectral density below zero (quadrature from random vectors, with bounds on what the quadrature cannot tell
+/// from zero), and the Takeuchi information
 /// criterion tr Σ/tr H where the gradient noise was measured at the same step. The density itself, raw, with the measure of the
 /// gradient along the eigenvalues, is handed out by [`Probe::take_spectrum`].
 ///
@@ -87,11 +88,34 @@ impl<B> HessianSpectrumProbe<B> {
         Ok(Some(GradientMeasure { squared_norm, nodes: normalised(&measure.spectrum)? }))
     }
 
-    /// Share of a density below zero, beyond rounding.
-    fn negative_mass(density: &Spectrum) -> f64 {
+    /// Share of a density below zero, beyond rounding: least, by the nodes, and most.
+    ///
+    /// A quadrature has all of the mass around a node in that node, so the one nearest to the bound on either side may hold mass of the other
+    /// side; all others are where they belong. By the inequalities of Chebyshev, Markov and Stieltjes these bounds
+    /// are strict, however few the products.
+    fn negative_mass(density: &Spectrum) -> [f64; 3] {
         let scale = density.eigenvalues().iter().fold(0.0_f64, |scale, node| scale.max(node.abs()));
-        let negative = density.pairs().filter(|(node, _)| *node < -Self::ROUNDING * scale);
-        negative.map(|(_, weight)| weight).sum()
+        let bound = -Self::ROUNDING * scale;
+        let (mut mass, mut last_below, mut first_above) = (0.0, 0.0, 0.0);
+        // Nodes descend.
+        for (node, weight) in density.pairs() {
+            if node >= bound {
+                first_above = weight;
+            } else {
+                last_below = if mass == 0.0 { weight } else { last_below };
+                mass += weight;
+            }
+        }
+        [mass - last_below, mass, mass + first_above]
+    }
+
+    /// The mean over the random vectors, from the least to the most that its share can be, each with two standard errors between vectors.
+    fn mean_negative_mass(probes: &[Spectrum]) -> Estimate {
+        let shares: Vec<[f64; 3]> = probes.iter().map(Self::negative_mass).collect();
+        let of = |which: usize| mean_and_error(&shares.iter().map(|share| share[which]).collect::<Vec<f64>>());
+        let ((low, low_error), (mass, _), (high, high_error)) = (of(0), of(1), of(2));
+        let (low, high) = ((low - 2.0 * low_error).max(0.0), (high + 2.0 * high_error).min(1.0));
+        Estimate::new(mass, quantity::HESSIAN_NEGATIVE_MASS.unit, Uncertainty::Interval { low, high, level: 0.95 })
     }
 }
 
@@ -150,10 +174,9 @@ impl<N: BatchLoss<B>, B> Probe<N> for HessianSpectrumProbe<B> {
         );
         self.warm_start = outcome.eigenpairs.into_iter().next().map(|pair| pair.eigenvector);
         let probes = self.densities(at)?;
-        let (mass, error) = mean_and_error(&probes.iter().map(Self::negative_mass).collect::<Vec<f64>>());
         let products = (Self::DENSITY_PROBES * Self::DENSITY_PRODUCTS) as u64;
-        let mass = Estimate::new(mass, quantity::HESSIAN_NEGATIVE_MASS.unit, Uncertainty::StandardError(error));
-        let mass = mass.with_products(products).over_examples(num_examples).in_mode(at.mode);
+        let mass =
+            Self::mean_negative_mass(&probes).with_products(products).over_examples(num_examples).in_mode(at.mode);
         measured.push(Measured::new(&quantity::HESSIAN_NEGATIVE_MASS, mass.clone()));
         let gradient = self.gradient(at)?;
         let num_products = products + gradient.iter().map(|measure| measure.nodes.num_modes() as u64).sum::<u64>();

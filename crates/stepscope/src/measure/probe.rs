@@ -7,6 +7,7 @@ use stepscope_types::quantity::Quantity;
 use stepscope_types::{BatchSize, Mode, Reading, SavedSpectrum, Step};
 use thiserror::Error;
 
+use super::coming_step::ComingStep;
 use super::cost::Cost;
 use super::motion::Motion;
 use super::operators::ProductError;
@@ -43,9 +44,9 @@ pub trait Probe<N>: Stateful {
         Cost::ZERO
     }
 
-    /// How many shares of a budget the probe has where others have one: above 0.
-    fn weight(&self) -> f64 {
-        1.0
+    /// Whether it looks at [`ProbePoint::coming`], which is lent to those alone.
+    fn looks_at_coming_step(&self) -> bool {
+        false
     }
 }
 
@@ -66,6 +67,8 @@ pub struct ProbePoint<'a, N> {
     pub motion: Motion<'a>,
     /// What other probes measured at this step.
     pub shared: Option<&'a SharedReadings>,
+    /// The coming step's batch and gradient, where they are lent.
+    pub coming: Option<&'a dyn ComingStep<N>>,
     /// How the network is evaluated, in the word that every estimate records. The network itself sees to it
     /// ([`InMode`](crate::models::InMode)); this says it.
     pub mode: Mode,
@@ -87,6 +90,7 @@ impl<'a, N> ProbePoint<'a, N> {
             batch_size: None,
             motion: Motion::default(),
             shared: None,
+            coming: None,
             mode: Mode::Eval,
         }
     }

@@ -10,9 +10,9 @@ use crate::models::{Network, ParamLayout};
 
 /// Points θ + Σ x_k d_k of weight space: a line for one direction, a plane for two.
 ///
-/// The network is borrowed and every point is a network of its own. `prepare` of [`Section::evaluate`] makes a point ready: for
-/// networks with batch normalisation the running statistics must be computed anew at every point
-/// ([`Objective::with_own_statistics`]), since those of one place are wrong at another. Features are not dropped.
+/// The network is borrowed and every point is a network of its own. `prepare` of [`Section::evaluate`] puts a point into the mode that is
+/// measured in: the running statistics of batch normalisation are those of one place and wrong at another, so that
+/// between two runs they have to be computed anew at every point ([`MeasuredMode`](crate::train::MeasuredMode) in `frozen-full`).
 ///
 /// Source: `curvature`, sections 2.5 (E3, claim B8) and 4.8.
 ///
@@ -78,11 +78,11 @@ impl<'a, N: Network> Section<'a, N> {
 
     /// Loss and accuracy over each of `objectives`, which are on the plain device, at every position. Cost: a forward pass over
     /// all of them each, and what `prepare` costs.
-    pub fn evaluate<const K: usize>(
+    pub fn evaluate<M: Network, const K: usize>(
         &self,
         positions: impl IntoIterator<Item = Vec<f64>>,
         objectives: [&Objective; K],
-        prepare: impl Fn(N) -> N,
+        prepare: impl Fn(N) -> M,
     ) -> [Vec<SectionPoint>; K] {
         let mut points: [Vec<SectionPoint>; K] = std::array::from_fn(|_| Vec::new());
         for position in positions {

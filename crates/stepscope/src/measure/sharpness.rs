@@ -280,11 +280,6 @@ impl<N: BatchLoss<B>, B> Probe<N> for SharpnessProbe<B> {
         self.cost
     }
 
-    /// What most other readings are held against, and the dearest of the usual ones.
-    fn weight(&self) -> f64 {
-        4.0
-    }
-
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
         let num_examples = self.objective.num_examples();
         let mut measured = Vec::new();

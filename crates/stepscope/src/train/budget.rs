@@ -17,7 +17,8 @@ use crate::measure::{Cost, CostModel, Measured};
 ///
 /// With a budget of share b, the readings up to step k of T may cost [`Budget::COUNTED`]·b·C·(s + (1 − s) k/T) together, with C the
 /// cost of the whole training and s = [`Budget::AT_START`]: a part is there for the start, the rest comes with the steps. What
-/// is not counted on is for what counting does not see, so that the time, too, stays below the share.
+/// is not counted on is for what counting does not see, so that the time, too, stays below the share. s is smaller where the first readings
+/// need less ([`Budget::starting_with`]).
 ///
 /// What there is goes to the due probe whose cost so far, with the coming reading, is least for its shares; a probe that is due and cannot
 /// be paid is waited for, by those that have had more. So all probes that want more than they get end with costs in
@@ -37,6 +38,7 @@ pub(super) struct Budget {
     accounts: BTreeMap<String, Account>,
     /// What brought the network into the mode that it is measured in.
     preparation: f64,
+    at_start: f64,
 }
 
 /// What one probe asked for and got. Costs in gradients of one example.
@@ -55,14 +57,28 @@ struct Account {
 
 impl Budget {
     /// Part of a budget that is spent by count.
-    pub(super) const COUNTED: f64 = 0.7;
-    /// Share of a budget that is there at step 0.
+    pub(super) const COUNTED: f64 = 0.97;
+    /// Most of a budget that is there at step 0.
     const AT_START: f64 = 0.2;
     /// Most of a budget that is kept for the last readings.
     const FOR_THE_END: f64 = 0.75;
 
     pub(super) fn new(share: Option<MeasureBudget>, num_steps: u64, batch_size: f64, model: CostModel) -> Self {
-        Self { share, num_steps, batch_size, model, accounts: BTreeMap::new(), preparation: 0.0 }
+        Self {
+            share,
+            num_steps,
+            batch_size,
+            model,
+            accounts: BTreeMap::new(),
+            preparation: 0.0,
+            at_start: Self::AT_START,
+        }
+    }
+
+    /// The same with this share of it at step 0, at most [`Budget::AT_START`].
+    pub(super) fn starting_with(mut self, share: f64) -> Self {
+        self.at_start = share.clamp(0.0, Self::AT_START);
+        self
     }
 
     /// Which of the readings due at `step`, each with its probe's name, what it will cost and its shares, are taken.
@@ -129,7 +145,7 @@ impl Budget {
     fn allowance(&self, step: u64) -> f64 {
         let progress = step as f64 / self.num_steps.max(1) as f64;
         let whole = Self::affordable(self.share, self.num_steps, self.batch_size);
-        whole * (Self::AT_START + (1.0 - Self::AT_START) * progress)
+        whole * (self.at_start + (1.0 - self.at_start) * progress)
     }
 
     /// The prices of the last readings, the lowest for its shares first, as far as they fit.

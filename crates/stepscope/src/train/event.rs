@@ -5,6 +5,8 @@
 //! for step in 0..steps:
 //!     checkpoint due at step:                               -> Checkpoint   (asked to stop: and no further)
 //!     for probe due at step:            measure            -> Measured ..., Spectrum
+//!                                       (where the step computes in the mode that is measured in, a probe may look at the batch
+//!                                        that comes next and at its gradient; the step then takes both from there)
 //!     averages due at step are evaluated                    -> Measured ...
 //!     gauged learning rate:             decide             -> Decided
 //!     batch     = sampler.next_batch()

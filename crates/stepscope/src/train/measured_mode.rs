@@ -12,6 +12,7 @@ use crate::models::{BatchStatistics, DropoutMode, Dual, InMode, Network, Normali
 pub struct MeasuredMode {
     statistics: Statistics,
     dropout: DropoutMode,
+    is_of_training: bool,
 }
 
 #[derive(Debug)]
@@ -25,12 +26,20 @@ enum Statistics {
 impl MeasuredMode {
     /// Running statistics, nothing dropped.
     pub fn eval() -> Self {
-        Self { statistics: Statistics::Running, dropout: DropoutMode::Off }
+        Self { statistics: Statistics::Running, dropout: DropoutMode::Off, is_of_training: false }
     }
 
-    /// What `spec` asks for; `examples` gives the probe examples, from which frozen statistics are computed. Networks without
-    /// batch normalisation have one mode, those without dropout drop nothing.
-    pub(super) fn of<E>(spec: &RunSpec, examples: impl FnOnce() -> Result<Objective, E>) -> Result<Self, E> {
+    /// Whether a training step evaluates the network in this mode too, so that what it computes can be lent to probes.
+    pub(super) fn is_of_training(&self) -> bool {
+        self.is_of_training
+    }
+
+    /// What `measure.mode` and `measure.dropout` of `spec` ask for; `examples` gives the probe examples, from which frozen statistics are
+    /// computed. Networks without batch normalisation have one mode, those without dropout drop nothing.
+    ///
+    /// # Errors
+    /// That of `examples`.
+    pub fn of<E>(spec: &RunSpec, examples: impl FnOnce() -> Result<Objective, E>) -> Result<Self, E> {
         let mode = match spec.model.normalisation() {
             Normalisation::Batch => spec.measure.mode,
             _ => spec::MeasureMode::Eval,
@@ -44,7 +53,10 @@ impl MeasuredMode {
         let seed = RandomStream::named(spec.seeds.probe_seed(), "dropout masks").next_word();
         // One mask for the whole run: curves then show the weights' change and not the masks'.
         let dropout = if drops { DropoutMode::FixedMask { seed } } else { DropoutMode::Off };
-        Ok(Self { statistics, dropout })
+        let is_batches_own =
+            spec.model.normalisation() != Normalisation::Batch || mode == spec::MeasureMode::TrainBatch;
+        let is_of_training = is_batches_own && spec.model.dropout == 0.0;
+        Ok(Self { statistics, dropout, is_of_training })
     }
 
     /// The word that is recorded with every value.

@@ -3,10 +3,12 @@
 mod afford;
 mod averaging;
 mod budget;
+mod clock;
 mod device_check;
 mod divergence;
 mod event;
 mod interrupt;
+mod lending;
 mod measured_mode;
 mod plan;
 mod probes;

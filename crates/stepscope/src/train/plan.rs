@@ -1,7 +1,7 @@
 //! A specification against its data: every duration in steps.
 
 use stepscope_types::schedule::{Gauged, RunClock, ScheduleError, ScheduleSpec, Scheduled};
-use stepscope_types::spec::{AverageSpec, LearningRateSpec};
+use stepscope_types::spec::{AverageSpec, Instrument, LearningRateSpec};
 use stepscope_types::{RunSpec, TrainingDuration};
 use thiserror::Error;
 
@@ -58,9 +58,11 @@ pub enum PlanError {
     },
     /// A probe wants more examples than there are.
     #[error(
-        "measure.examples: {asked} examples were asked for and the training set has {num_examples}: use at most {num_examples}"
+        "{key}: {asked} examples were asked for and the training set has {num_examples}: use at most {num_examples}"
     )]
     ProbeLargerThanData {
+        /// The key that asks for them.
+        key: &'static str,
         /// Examples asked for.
         asked: u64,
         /// Training examples there are.
@@ -106,8 +108,15 @@ impl Plan {
         if batch_size > num_examples {
             return Err(PlanError::BatchLargerThanData { key: "train.batch_size", batch_size, num_examples });
         }
-        if spec.measure.enabled && spec.measure.examples > num_examples {
-            return Err(PlanError::ProbeLargerThanData { asked: spec.measure.examples, num_examples });
+        let measure = &spec.measure;
+        let noise = measure.chosen_instruments().contains(&Instrument::GradientNoise);
+        for (key, asked, is_wanted) in [
+            ("measure.examples", measure.examples, measure.enabled),
+            ("measure.noise_batch_size", measure.noise_batch_size.get(), noise),
+        ] {
+            if is_wanted && asked > num_examples {
+                return Err(PlanError::ProbeLargerThanData { key, asked, num_examples });
+            }
         }
         let batches = batches(spec, num_examples)?;
         let steps_per_epoch = batches.batches_per_epoch();

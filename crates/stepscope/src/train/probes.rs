@@ -31,7 +31,7 @@ impl<'d, N: Network> RunProbes<'d, N> {
         spec: &'d RunSpec,
         dataset: &'d Dataset,
         backend: &Backend,
-        means: Means,
+        means: &Means,
     ) -> Result<Self, SamplingError> {
         let mut instruments = spec.measure.chosen_instruments();
         let is_gauged = spec.schedule.learning_rate.as_ref().is_some_and(|schedule| schedule.gauged().is_some());
@@ -53,24 +53,25 @@ impl<'d, N: Network> RunProbes<'d, N> {
         self.probes.iter_mut().map(|(instrument, probe)| (*instrument, probe.as_mut()))
     }
 
-    /// The probes with the steps at which they measure.
-    pub(super) fn scheduled(&mut self, plan: &Plan) -> Vec<ScheduledProbe<'_, N>> {
-        let scheduled = self
-            .probes
-            .iter_mut()
-            .map(|(instrument, probe)| ScheduledProbe { probe: probe.as_mut(), due: due(*instrument, plan) });
+    /// The probes with the steps at which they measure, and their shares of the budget.
+    pub(super) fn scheduled(&mut self, plan: &Plan, means: &Means) -> Vec<ScheduledProbe<'_, N>> {
+        let scheduled = self.probes.iter_mut().map(|(instrument, probe)| ScheduledProbe {
+            probe: probe.as_mut(),
+            due: due(*instrument, plan, means),
+            weight: means.weight(*instrument),
+        });
         scheduled.collect()
     }
 }
 
-/// When an instrument reads: cheap ones between the others as well, dear ones seldom.
-fn due(instrument: Instrument, plan: &Plan) -> Due {
+/// When an instrument reads: cheap ones between the others as well, dear ones seldom; more often, where a budget promises it.
+fn due(instrument: Instrument, plan: &Plan, means: &Means) -> Due {
     let every = plan.measure_every;
     match instrument {
         Instrument::TwoPoint => two_point_due(plan),
-        Instrument::CriticalSharpness | Instrument::Distance => Due::Every((every / 5).max(1)),
+        Instrument::CriticalSharpness | Instrument::Distance => Due::Every(means.every(instrument, (every / 5).max(1))),
         Instrument::HessianSpectrum => Due::Every(every.saturating_mul(4)),
-        _ => Due::Every(every),
+        _ => Due::Every(means.every(instrument, every)),
     }
 }
 
@@ -91,7 +92,7 @@ struct Bench<'d, 'b> {
     spec: &'d RunSpec,
     dataset: &'d Dataset,
     backend: &'b Backend,
-    means: Means,
+    means: &'b Means,
 }
 
 impl<'d> Bench<'d, '_> {
@@ -113,7 +114,10 @@ impl<'d> Bench<'d, '_> {
             Instrument::CriticalSharpness => {
                 let examples = self.subset(CRITICAL_EXAMPLES)?;
                 let probe = CriticalSharpnessProbe::new(self.batches("critical sharpness"), examples);
-                Box::new(probe.with_raising_every(if self.means.are_limited() { RAISING_EVERY } else { 1 }))
+                match self.means.are_limited() {
+                    true => Box::new(probe.with_raising_every(RAISING_EVERY).with_ratio(WIDE_BRACKET)),
+                    false => Box::new(probe),
+                }
             }
             Instrument::BatchSharpness => Box::new(BatchSharpnessProbe::new(
                 self.batches("batch sharpness"),
@@ -259,4 +263,6 @@ const NUM_GAUGE_UPDATES: usize = 8;
 /// Probe examples on which it evaluates them.
 const GAUGE_EXAMPLES: u64 = 512;
 /// Readings of the critical learning rate for one of the steps that raise the loss, where there is a budget.
-const RAISING_EVERY: u64 = 5;
+const RAISING_EVERY: u64 = 50;
+/// Ratio of the ends of a critical rate's bracket, where there is a budget.
+const WIDE_BRACKET: f64 = 1.5;

@@ -207,12 +207,16 @@ impl<'a> Run<'a> {
         let (num_train, seeds) = (dataset.train.num_examples(), spec.seeds);
         let (plain, dtype) = (backend.plain(), backend.dtype());
         let model = CostModel::of(&network, dataset.shape, &backend.tracked(), dtype);
-        let mut own = RunProbes::new(spec, dataset, &measured_on, Means::of(spec, &plan, model))?;
-        let mut probes = own.scheduled(&plan);
+        let means = Means::of(spec, &plan, model);
+        let mut own = RunProbes::new(spec, dataset, &measured_on, &means)?;
+        let mut probes = own.scheduled(&plan, &means);
         // Field by field, so that the longer borrow of the caller's probes may shrink to that of the ones above.
-        probes.extend(extra.into_iter().map(|ScheduledProbe { probe, due }| ScheduledProbe { probe, due }));
+        probes.extend(extra.into_iter().map(|ScheduledProbe { probe, due, weight }| ScheduledProbe {
+            probe,
+            due,
+            weight,
+        }));
 
-        let batch_size = spec.train.batch_size;
         let num_statistics = spec.average.statistics_examples.min(num_train as u64);
         let of_train = probe_subset(num_train, num_statistics, seeds.probe_seed())?;
         let averages = spec.average.enabled.then(|| AverageSetup {
@@ -221,13 +225,6 @@ impl<'a> Run<'a> {
             train: Objective::new(&dataset.train, dataset.shape, &of_train, &plain, dtype),
         });
         let statistics_examples = Objective::new(&dataset.train, dataset.shape, &of_train, &plain, dtype);
-        let line_sampler: Box<dyn Sampler> = match spec.optimizer.method {
-            // Passes over the training set, which is what it measures.
-            OptimizerMethod::Fbpal => {
-                sampler(spec::Sampling::WithoutReplacement, num_train, batch_size, seeds.probe_seed())?
-            }
-            _ => Box::new(WithReplacement::new(num_train, batch_size, seeds.probe_seed())?),
-        };
         let training_loop = TrainingLoop {
             dataset,
             device: backend.tracked(),
@@ -244,12 +241,13 @@ impl<'a> Run<'a> {
                 plan.batches.clone(),
             ),
             // Apart from the training stream, so that measuring the learning rate does not change the order of the examples.
-            line_sampler,
+            line_sampler: line_sampler(spec, num_train)?,
             method: method(spec, &plan, num_train as u64, &ParamLayout::of(&network))?,
             probes,
             measured_mode,
             budget: spec.measure.chosen_budget(),
             cost_model: model,
+            first_readings: means.first_readings(),
             dropout_seed: seeds.data_seed(),
             micro_batch_size: spec.train.micro_batch_size.map(BatchSize::get),
             statistics_examples,
@@ -260,4 +258,14 @@ impl<'a> Run<'a> {
         };
         Ok(training_loop.run(network, sink)?)
     }
+}
+
+/// The batches on which a method looks at the loss.
+fn line_sampler(spec: &RunSpec, num_train: usize) -> Result<Box<dyn Sampler>, SamplingError> {
+    let (batch_size, seed) = (spec.train.batch_size, spec.seeds.probe_seed());
+    Ok(match spec.optimizer.method {
+        // Passes over the training set, which is what it measures.
+        OptimizerMethod::Fbpal => sampler(spec::Sampling::WithoutReplacement, num_train, batch_size, seed)?,
+        _ => Box::new(WithReplacement::new(num_train, batch_size, seed)?),
+    })
 }

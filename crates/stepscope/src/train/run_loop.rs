@@ -11,17 +11,19 @@ use thiserror::Error;
 
 use super::averaging::{AverageSetup, Averages, with_own_statistics};
 use super::budget::Budget;
+use super::clock::Clock;
 use super::divergence::DivergenceWatch;
 use super::event::{Event, Sink, SinkError, Snapshot};
 use super::interrupt::Interrupt;
+use super::lending::{Drawn, Lender};
 use super::measured_mode::MeasuredMode;
 use super::plan::Plan;
 use super::schedule::Due;
 use crate::checkpoint::{NETWORK, State, StateError};
 use crate::control::schedule::ScheduleRecorder;
-use crate::control::{Context, Halt, Method, NetworkOracle, Numbered, Passes, StepReport};
+use crate::control::{Context, Halt, Method, Numbered, Passes, StepReport, pass_seed};
 use crate::data::{Batch, Dataset, Loader, Sampler};
-use crate::measure::{Cost, CostModel, Measured, Objective, Probe, ProbeError, ProbePoint, SharedReadings};
+use crate::measure::{ComingStep, Cost, CostModel, Measured, Objective, Probe, ProbeError, ProbePoint, SharedReadings};
 use crate::models::{InMode, Network, ParamLayout, in_precision};
 
 /// A probe with the steps at which it measures.
@@ -30,6 +32,8 @@ pub struct ScheduledProbe<'p, N> {
     pub probe: &'p mut dyn Probe<N>,
     /// When it measures.
     pub due: Due,
+    /// How many shares of a budget it has where others have one: above 0.
+    pub weight: f64,
 }
 
 /// Everything that a run consists of.
@@ -62,6 +66,8 @@ pub struct TrainingLoop<'p, N: Network> {
     pub budget: Option<MeasureBudget>,
     /// What the parts of a reading are worth on this network.
     pub cost_model: CostModel,
+    /// The share of the budget that the first readings may take, at most a fifth.
+    pub first_readings: f64,
     /// Where every step's dropout masks come from.
     pub dropout_seed: u64,
     /// Examples a pass; `None` for a whole batch.
@@ -139,6 +145,8 @@ struct Progress {
     watch: DivergenceWatch,
     averages: Option<Averages>,
     budget: Budget,
+    /// The coming step's batch, where probes have seen it already.
+    drawn: Option<Drawn>,
     updates: u64,
     passes: Passes,
     clock: Clock,
@@ -214,7 +222,9 @@ impl<N: Network> TrainingLoop<'_, N> {
             schedules: ScheduleRecorder::default(),
             watch: DivergenceWatch::new(),
             averages: self.averages.take().map(|setup| Averages::new(&self.plan, setup)),
-            budget: Budget::new(self.budget, self.plan.num_steps, self.plan.mean_batch_size(), self.cost_model),
+            budget: Budget::new(self.budget, self.plan.num_steps, self.plan.mean_batch_size(), self.cost_model)
+                .starting_with(self.first_readings),
+            drawn: None,
             updates: 0,
             passes: Passes::default(),
             clock: Clock { started: Instant::now(), earlier_seconds: 0.0 },
@@ -243,12 +253,11 @@ impl<N: Network> TrainingLoop<'_, N> {
         sink: &mut dyn Sink,
     ) -> Result<(N, Option<StopReason>), TrainError> {
         let step = now.step;
-        let batch = self.loader.next_batch(&self.device, self.dtype);
+        let Drawn { batch, mut oracle } = match now.drawn.take() {
+            Some(drawn) => drawn,
+            None => self.draw(),
+        };
         let (len, current) = (batch.len() as u64, self.method.learning_rate());
-        let mut oracle = NetworkOracle::default()
-            .in_micro_batches(self.micro_batch_size)
-            .with_products_in(self.product_dtype)
-            .with_narrow_losses(self.narrow_losses);
         let (dataset, sampler, dtype) = (self.dataset, &mut self.line_sampler, self.dtype);
         let plain = self.device.clone().inner();
         let mut held_out = || Batch::gather(&dataset.train, dataset.shape, sampler.next_batch(), &plain, dtype);
@@ -379,13 +388,12 @@ impl<N: Network> TrainingLoop<'_, N> {
         layout: &ParamLayout,
         sink: &mut dyn Sink,
     ) -> Result<Vec<Measured>, TrainError> {
-        let (step, shared, motion) = (now.step, SharedReadings::default(), self.method.motion());
-        let learning_rate = self.method.learning_rate();
+        let step = now.step;
         let due: Vec<usize> =
             (0..self.probes.len()).filter(|&index| self.probes[index].due.at(step.0, self.plan.num_steps)).collect();
         let wanted = |&index: &usize| {
-            let probe = &self.probes[index].probe;
-            (probe.name(), probe.cost(), probe.weight())
+            let ScheduledProbe { probe, weight, .. } = &self.probes[index];
+            (probe.name(), probe.cost(), *weight)
         };
         let costs: Vec<(&str, Cost, f64)> = due.iter().map(wanted).collect();
         let admitted = now.budget.admit(step.0, &costs);
@@ -393,6 +401,11 @@ impl<N: Network> TrainingLoop<'_, N> {
         if !admitted.contains(&true) {
             return Ok(all);
         }
+        let due: Vec<usize> =
+            due.into_iter().zip(admitted).filter_map(|(index, taken)| taken.then_some(index)).collect();
+        let is_wanted = due.iter().any(|&index| self.probes[index].probe.looks_at_coming_step());
+        let drawn = (is_wanted && step.0 < self.plan.num_steps && self.can_lend()).then(|| self.draw());
+        let lender = drawn.map(|drawn| Lender::new(network, drawn, pass_seed(self.dropout_seed, step.0, 0)));
         let cast;
         let (network, layout) = if self.measure_dtype == self.dtype {
             (network, layout)
@@ -405,14 +418,18 @@ impl<N: Network> TrainingLoop<'_, N> {
         now.budget.charge_preparation(cost);
         let mode = self.measured_mode.mode();
         let batch_size = Some(self.plan.batches.size(step.0));
-        let point =
-            ProbePoint { network: &view, layout, step, learning_rate, batch_size, motion, shared: Some(&shared), mode };
-        for (index, _) in due.into_iter().zip(admitted).filter(|(_, admitted)| *admitted) {
+        let (shared, motion, learning_rate) =
+            (SharedReadings::default(), self.method.motion(), self.method.learning_rate());
+        let coming = lender.as_ref().map(|lender| lender as &dyn ComingStep<InMode<N>>);
+        let (network, shared) = (&view, Some(&shared));
+        let point = ProbePoint { network, layout, step, learning_rate, batch_size, motion, shared, coming, mode };
+        for index in due {
             let probe = &mut self.probes[index].probe;
-            let started = Instant::now();
+            let (started, lent) = (Instant::now(), lender.as_ref().map_or(0.0, Lender::seconds));
             let measured = probe.measure(&point).map_err(|source| TrainError::Probe { step, source })?;
             now.budget.charge(probe.name(), probe.cost());
-            let cost = started.elapsed().as_secs_f64() / measured.len().max(1) as f64;
+            let lent = lender.as_ref().map_or(0.0, Lender::seconds) - lent;
+            let cost = (started.elapsed().as_secs_f64() - lent) / measured.len().max(1) as f64;
             all.extend(measured.iter().cloned());
             for measured in measured {
                 sink.receive(&Event::Measured(self.measurement(step, measured, now.clock.now(Some(cost)))))?;
@@ -421,6 +438,7 @@ impl<N: Network> TrainingLoop<'_, N> {
                 sink.receive(&Event::Spectrum(Arc::new(spectrum)))?;
             }
         }
+        now.drawn = lender.map(Lender::take_back);
         Ok(all)
     }
 
@@ -475,16 +493,4 @@ fn readings_left_out(budget: &Budget, step: Step, epoch: f64, timing: Timing) ->
 /// Name of a probe in a saved state: with its place, since two of a kind may measure.
 fn probe_key(index: usize, name: &str) -> String {
     format!("probes/{index}-{name}")
-}
-
-/// Seconds since the run began, over all its processes.
-struct Clock {
-    started: Instant,
-    earlier_seconds: f64,
-}
-
-impl Clock {
-    fn now(&self, cost_seconds: Option<f64>) -> Timing {
-        Timing { wall_seconds: self.earlier_seconds + self.started.elapsed().as_secs_f64(), cost_seconds }
-    }
 }

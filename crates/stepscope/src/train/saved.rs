@@ -48,7 +48,7 @@ impl Run<'_> {
         }
         let backend = Self::measured_on(self.spec, &self.backend)?;
         let (shared, mut probes) =
-            (SharedReadings::default(), RunProbes::new(self.spec, self.dataset, &backend, Means::unlimited())?);
+            (SharedReadings::default(), RunProbes::new(self.spec, self.dataset, &backend, &Means::unlimited())?);
         let mode = self.measured_mode(&backend)?;
         let network = in_precision(self.network.clone(), backend.dtype());
         let layout = ParamLayout::of(&network);

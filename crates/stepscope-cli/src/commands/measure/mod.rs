@@ -16,9 +16,11 @@ use saved_run::SavedRun;
 pub(super) fn run(arguments: &MeasureArguments) -> Result<(), Failure> {
     let mut run = SavedRun::open(&arguments.folder, &arguments.overrides)?;
     run.spec.train.device = arguments.device.unwrap_or(run.spec.train.device);
+    run.spec.measure.mode = arguments.mode.unwrap_or(run.spec.measure.mode);
+    run.spec.measure.dropout |= arguments.dropout;
     let steps = run.steps(&arguments.steps)?;
     if arguments.line.is_some() || arguments.between.is_some() || !arguments.plane.is_empty() {
-        sections::run(arguments, &run, &steps)
+        sections::run(arguments, run, &steps)
     } else {
         readings::run(arguments, run, &steps)
     }

@@ -36,8 +36,6 @@ pub(super) fn run(arguments: &MeasureArguments, mut run: SavedRun, steps: &[Step
     };
     let measure = &mut run.spec.measure;
     measure.enabled = true;
-    measure.mode = arguments.mode.unwrap_or(measure.mode);
-    measure.dropout |= arguments.dropout;
     // Distances are between readings, and each checkpoint is read by itself. What a mode excludes is refused where it was asked for.
     let default = |probe: &Instrument| *probe != Instrument::Distance && measure.mode.allows(*probe);
     let chosen = chosen.iter().copied().filter(|probe| arguments.probes.contains(probe) || default(probe)).collect();

@@ -1,14 +1,16 @@
 //! The examples on which a section is evaluated, and its directions.
 
+use std::convert::Infallible;
+
 use anyhow::anyhow;
 use stepscope::backend::Backend;
 use stepscope::data::{Split, probe_subset};
 use stepscope::measure::{Curvature, CurvatureOperator, Objective, Section};
-use stepscope::models::{Model, ParamLayout, in_precision};
+use stepscope::models::{InMode, Model, ParamLayout, in_precision};
 use stepscope::spectral::random::RandomStream;
 use stepscope::spectral::{Lanczos, LanczosConfig, StartVector};
-use stepscope::train::Run;
-use stepscope::types::spec::LearningRateSpec;
+use stepscope::train::{MeasuredMode, Run};
+use stepscope::types::spec::{LearningRateSpec, MeasureMode};
 use stepscope::types::{Mode, SectionDirection};
 
 use super::super::saved_run::SavedRun;
@@ -18,18 +20,21 @@ use crate::failure::Failure;
 /// Training examples from which the statistics of batch normalisation are computed at every point, at most: one batch.
 const STATISTICS_EXAMPLES: usize = 2048;
 
-/// The probe examples of a run, and as many of its test set.
+/// The probe examples of a run, and as many of its test set; and how a network is evaluated on them.
 pub(super) struct Bench<'r> {
     run: &'r SavedRun,
     backend: Backend,
     tracked: Objective,
-    /// The first of them in one batch, so that statistics over it are exact in one pass.
-    statistics: Objective,
     pub(super) train: Objective,
     pub(super) test: Objective,
+    /// Of points that are only evaluated.
+    mode: MeasuredMode,
+    /// Of the network through which directions go.
+    tracked_mode: MeasuredMode,
 }
 
 impl<'r> Bench<'r> {
+    /// In the mode of the run's specification.
     pub(super) fn new(run: &'r SavedRun) -> Result<Self, Failure> {
         let (spec, dataset) = (&run.spec, &run.dataset);
         let backend = {
@@ -42,14 +47,30 @@ impl<'r> Bench<'r> {
                 .map_err(Failure::bad_input)
         };
         let (of_train, of_test) = (subset(&dataset.train)?, subset(&dataset.test)?);
-        let (device, dtype) = (backend.plain(), backend.dtype());
-        let plain = |split: &Split, indices: &[u32]| Objective::new(split, dataset.shape, indices, &device, dtype);
-        let (train, test) = (plain(&dataset.train, &of_train), plain(&dataset.test, &of_test));
-        let tracked = Objective::new(&dataset.train, dataset.shape, &of_train, &backend.tracked(), dtype);
+        let (plain, tracked, dtype) = (backend.plain(), backend.tracked(), backend.dtype());
+        let size = match spec.measure.mode {
+            // Whoever makes statistics of its own sees batches like those of the training.
+            MeasureMode::TrainBatch => spec.train.batch_size.get() as usize,
+            _ => Objective::MICRO_BATCH_SIZE,
+        };
+        let on = |split: &Split, indices: &[u32], device: &_, size| {
+            Objective::with_micro_batch_size(split, dataset.shape, indices, device, dtype, size)
+        };
         let few = &of_train[..of_train.len().min(STATISTICS_EXAMPLES)];
-        let split = &dataset.train;
-        let statistics = Objective::with_micro_batch_size(split, dataset.shape, few, &device, dtype, few.len());
-        Ok(Self { run, backend, tracked, statistics, train, test })
+        let mode = |device: &_| {
+            let examples = || Ok::<_, Infallible>(on(&dataset.train, few, device, few.len()));
+            let Ok(mode) = MeasuredMode::of(spec, examples);
+            mode
+        };
+        Ok(Self {
+            run,
+            tracked: on(&dataset.train, &of_train, &tracked, size),
+            train: on(&dataset.train, &of_train, &plain, size),
+            test: on(&dataset.test, &of_test, &plain, size),
+            mode: mode(&plain),
+            tracked_mode: mode(&tracked),
+            backend,
+        })
     }
 
     /// The network of a run in the precision in which is measured.
@@ -57,14 +78,14 @@ impl<'r> Bench<'r> {
         in_precision(run.network().clone(), self.backend.dtype())
     }
 
-    /// How points of a section of `network` are evaluated: statistics of one place would be wrong at another.
-    pub(super) fn mode(&self, network: &Model) -> Mode {
-        if self.statistics.statistics(network).is_empty() { Mode::Eval } else { Mode::FrozenFull }
+    /// How points are evaluated.
+    pub(super) fn mode(&self) -> Mode {
+        self.mode.mode()
     }
 
-    /// `network` as `mode` evaluates it.
-    pub(super) fn prepared(&self, network: Model, mode: Mode) -> Model {
-        if mode == Mode::FrozenFull { self.statistics.with_own_statistics(network) } else { network }
+    /// `network` as it is evaluated: in `frozen-full` with statistics that are its own.
+    pub(super) fn prepared(&self, network: &Model) -> InMode<Model> {
+        self.mode.view(network).0
     }
 
     /// A direction through `network`, with the number that it has in the section.
@@ -76,6 +97,7 @@ impl<'r> Bench<'r> {
         layout: &ParamLayout,
     ) -> Result<(SectionDirection, Vec<f64>), Failure> {
         let spec = &self.run.spec;
+        let view = &self.tracked_mode.view(network).0;
         let mut random = RandomStream::named(spec.seeds.probe_seed(), &format!("section direction {index}"));
         let (kind, name, values) = match direction {
             Direction::Random => {
@@ -88,12 +110,12 @@ impl<'r> Bench<'r> {
                     // Between measurements no one rate is the run's: the first one gives the scale.
                     _ => spec.line_search.initial_learning_rate.get(),
                 };
-                let (_, gradient) = self.tracked.loss_and_gradient(network, layout).map_err(Failure::failed)?;
+                let (_, gradient) = self.tracked.loss_and_gradient(view, layout).map_err(Failure::failed)?;
                 let values = gradient.into_iter().map(|g| -rate * g).collect();
                 ("gradient", "down the gradient, in steps of the learning rate", values)
             }
             Direction::Sharpest => {
-                let mut operator = CurvatureOperator::new(network, &self.tracked, layout, Curvature::Hessian);
+                let mut operator = CurvatureOperator::new(view, &self.tracked, layout, Curvature::Hessian);
                 let lanczos = Lanczos::new(LanczosConfig::default());
                 let outcome = lanczos.run(&mut operator, StartVector::Random, &mut random).map_err(Failure::failed)?;
                 let top = outcome.eigenpairs.into_iter().next().map(|pair| pair.eigenvector);

@@ -35,9 +35,9 @@ pub(super) fn section(
         )));
     }
     let line = Section::between(network, &layout, &layout.values(to.network()));
-    let (mode, length) = (bench.mode(network), line.length(0));
+    let (mode, length) = (bench.mode(), line.length(0));
     let objectives = [&bench.train, &bench.test];
-    let [train, test] = line.evaluate(grid.positions(), objectives, |network| bench.prepared(network, mode));
+    let [train, test] = line.evaluate(grid.positions(), objectives, |network| bench.prepared(&network));
     // Five points around each end where the spacing allows it.
     let reach = 2.0 * grid.spacing();
     let other = OtherRun {

@@ -5,8 +5,10 @@ mod between;
 mod grid;
 mod show;
 
+use anyhow::anyhow;
 use stepscope::measure::Section;
 use stepscope::models::ParamLayout;
+use stepscope::types::spec::{MeasureMode, Normalisation};
 use stepscope::types::{SavedSection, Step};
 
 use super::saved_run::{SavedPoint, SavedRun};
@@ -17,8 +19,12 @@ use crate::progress::Busy;
 use bench::Bench;
 use grid::Grid;
 
-pub(super) fn run(arguments: &MeasureArguments, run: &SavedRun, steps: &[Step]) -> Result<(), Failure> {
+pub(super) fn run(arguments: &MeasureArguments, mut run: SavedRun, steps: &[Step]) -> Result<(), Failure> {
     let grid = Grid::of(arguments)?;
+    if arguments.between.is_some() {
+        own_statistics(arguments, &mut run)?;
+    }
+    let run = &run;
     let other = arguments.between.as_deref().map(|folder| SavedRun::open(folder, &[])).transpose()?;
     let bench = Bench::new(run)?;
     let mut sections = Vec::new();
@@ -53,6 +59,22 @@ pub(super) fn run(arguments: &MeasureArguments, run: &SavedRun, steps: &[Step]) 
     Ok(())
 }
 
+/// Between two runs every point has statistics of its own: running ones are those of one end.
+fn own_statistics(arguments: &MeasureArguments, run: &mut SavedRun) -> Result<(), Failure> {
+    if run.spec.model.normalisation() != Normalisation::Batch || run.spec.measure.mode != MeasureMode::Eval {
+        return Ok(());
+    }
+    let is_asked = |text: &String| text.trim_start().starts_with("measure.mode");
+    if arguments.mode.is_some() || arguments.overrides.iter().any(is_asked) {
+        return Err(Failure::BadInput(anyhow!(
+            "--between in mode eval: the running statistics of batch normalisation are those of one run's weights, and wrong everywhere \
+             else on the line: use --mode frozen-full (statistics anew at every point) or --mode train-batch"
+        )));
+    }
+    run.spec.measure.mode = MeasureMode::FrozenFull;
+    Ok(())
+}
+
 /// A line or a plane through one point.
 fn through(
     arguments: &MeasureArguments,
@@ -69,9 +91,9 @@ fn through(
         .collect::<Result<Vec<_>, Failure>>()?;
     let (directions, values) = directions.into_iter().unzip();
     let section = Section::new(network, &layout, values);
-    let mode = bench.mode(network);
+    let mode = bench.mode();
     let objectives = [&bench.train, &bench.test];
-    let [train, test] = section.evaluate(grid.positions(), objectives, |network| bench.prepared(network, mode));
+    let [train, test] = section.evaluate(grid.positions(), objectives, |network| bench.prepared(&network));
     Ok(SavedSection {
         format: SavedSection::FORMAT,
         run: point.of.manifest.name.clone(),
