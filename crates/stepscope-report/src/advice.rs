@@ -432,6 +432,8 @@ mod tests {
         assert!(headline(0.2).contains("room for a larger learning rate: try 0.200"), "{}", headline(0.2));
         assert!(headline(2.5).contains("try half the rate, 0.0500"), "{}", headline(2.5));
         assert!(headline(1.5).ends_with("0.500 ± 0.050."), "{}", headline(1.5));
+        // Read only where a schedule had ended at 0.
+        assert!(headline(0.0).ends_with("0.500 ± 0.050."), "{}", headline(0.0));
     }
 
     #[test]

@@ -112,7 +112,8 @@ impl RunSummary {
             test_accuracy: last(&quantity::TEST_ACCURACY),
             sharpness: last(&quantity::HESSIAN_TOP_EIGENVALUE),
             effective_sharpness: last(&quantity::EFFECTIVE_SHARPNESS).filter(|_| limit.is_some()),
-            max_effective_sharpness: largest.filter(|_| limit.is_some()),
+            // Where the rate has cooled down to 0 the product says nothing about the rate.
+            max_effective_sharpness: largest.filter(|largest| limit.is_some() && *largest > 0.0),
             stability_limit: limit.unwrap_or(f64::INFINITY),
             method: spec.optimizer.method.to_string(),
             noise_scale: last(&quantity::NOISE_SCALE),
