@@ -113,6 +113,12 @@ def called(key):
     return f"{data} {model} {rate:g}" + (f", momentum {momentum:g}" if momentum else "")
 
 
+def short(key):
+    """f mlp 0.1: the data's first letter, for narrow columns."""
+    data, model, rate, momentum = key
+    return f"{data[0]} {model} {rate:g}" + (f"/{momentum:g}" if momentum else "")
+
+
 def gains(groups):
     """What was predicted, what was measured, and the error of the prediction in percent of the mean."""
     kinds = [(f"EMA {h}", f"gain/ema/{h}", f"measured/ema/{h}") for h in (10, 100, 300)]
@@ -172,9 +178,10 @@ def table(path):
     groups = {}
     for r in known(path):
         groups.setdefault((r["data"], r["model"], r["rate"], r["momentum"]), []).append(r)
+    groups = {key: group for key, group in groups.items() if len(group) > 1}
     gains(groups)
     keys = sorted(groups)
-    print("\n| claim: quantity | " + " | ".join(map(called, keys)) + " |")
+    print("\n| claim: quantity | " + " | ".join(map(short, keys)) + " |")
     print("|---" * (len(keys) + 1) + "|")
     for title, of, digits in CLAIMS:
         value = of if callable(of) else lambda r, of=of: r.get(of)
