@@ -131,6 +131,22 @@ fn every_instrument_bears_a_learning_rate_that_has_fallen_to_nothing() {
     assert!(ratio.unresolved.unwrap().contains("is 0 here"));
 }
 
+/// A budget that pays for nothing leaves out what is measured, and not what the run is steered by.
+#[test]
+fn no_budget_takes_its_readings_from_a_gauged_learning_rate() {
+    let mut spec = spec();
+    spec.measure.enabled = true;
+    spec.measure.examples = 50;
+    spec.measure.noise_batch_size = BatchSize::new(8).unwrap();
+    spec.measure.instruments = Some(vec![Instrument::Sharpness]);
+    spec.measure.budget = "0.001%".parse().ok();
+    spec.schedule.learning_rate = Some("gauged(cooldown = 8st, least = 5st)".parse().unwrap());
+    let (_, records) = train(&spec, &data(&spec));
+    assert!(values(&records, quantity::HESSIAN_TOP_EIGENVALUE.name).is_empty());
+    let drops = values(&records, quantity::TWO_POINT_DROP[0].1.name);
+    assert!(drops.len() > 3, "{drops:?}");
+}
+
 #[test]
 fn probes_of_batches_follow_the_scheduled_size() {
     let mut spec = spec();

@@ -17,6 +17,7 @@ mod run;
 mod run_loop;
 mod saved;
 mod schedule;
+mod steering;
 
 pub use averaging::AverageSetup;
 pub(crate) use averaging::{SAVED_BANK, bank, paired_gain, statistics_of};

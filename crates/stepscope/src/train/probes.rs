@@ -10,6 +10,7 @@ use super::afford::Means;
 use super::plan::Plan;
 use super::run_loop::ScheduledProbe;
 use super::schedule::Due;
+use super::steering::Steering;
 use crate::backend::Backend;
 use crate::control::schedule::cooldown;
 use crate::data::{Batch, Dataset, SamplingError, Split, probe_subset};
@@ -34,8 +35,7 @@ impl<'d, N: Network> RunProbes<'d, N> {
         means: &Means,
     ) -> Result<Self, SamplingError> {
         let mut instruments = spec.measure.chosen_instruments();
-        let is_gauged = spec.schedule.learning_rate.as_ref().is_some_and(|schedule| schedule.gauged().is_some());
-        if is_gauged && !instruments.contains(&Instrument::TwoPoint) {
+        if is_gauged(spec) && !instruments.contains(&Instrument::TwoPoint) {
             instruments.push(Instrument::TwoPoint);
         }
         let bench = Bench { spec, dataset, backend, means };
@@ -62,6 +62,11 @@ impl<'d, N: Network> RunProbes<'d, N> {
         });
         scheduled.collect()
     }
+}
+
+/// Whether the learning rate is decided on along the run, by what the two-point instrument reads.
+fn is_gauged(spec: &RunSpec) -> bool {
+    spec.schedule.learning_rate.as_ref().is_some_and(|schedule| schedule.gauged().is_some())
 }
 
 /// When an instrument reads: cheap ones between the others as well, dear ones seldom; more often, where a budget promises it.
@@ -149,6 +154,7 @@ impl<'d> Bench<'d, '_> {
                 measure.tolerance,
                 self.random("hessian spectrum"),
             )),
+            Instrument::TwoPoint if is_gauged(self.spec) => Box::new(Steering(self.two_point()?)),
             Instrument::TwoPoint => Box::new(self.two_point()?),
             Instrument::Distance => Box::new(DistanceProbe::new(self.spec.seeds.probe_seed())),
         };
