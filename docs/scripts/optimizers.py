@@ -30,6 +30,7 @@ PROBLEMS = {
     "fashion-mlp": FASHION + ["model.hidden=[128]", "train.duration=10ep", "train.batch_size=64"],
     "fashion-cnn": FASHION + ["data.test_examples=5000", "model.kind=simple-cnn-bn", "train.duration=1ep", "train.batch_size=32"],
 }
+PROBLEMS["fashion-cnn, 4 epochs"] = [key.replace("1ep", "4ep") for key in PROBLEMS["fashion-cnn"]]
 # The same number of examples in batches of other sizes, gathered into 128 a step.
 for size in [8, 32, 128]:
     gathered = [f"train.batch_size={size}", f"labpal.noise_factor={128 / size:g}"]

@@ -133,7 +133,21 @@ impl ParamTensors {
     }
 }
 
+/// ⟨a, b⟩. Parts come to the host one after the other: a whole weight matrix twice would be memory that nothing else in a step needs.
 fn dot(a: &Tensor<1>, b: &Tensor<1>) -> f64 {
+    const PART: usize = 1 << 20;
+    let len = a.dims()[0];
+    if len <= PART {
+        return dot_on_host(a, b);
+    }
+    let part = |start: usize| {
+        let range = start..(start + PART).min(len);
+        dot_on_host(&a.clone().slice([range.clone()]), &b.clone().slice([range]))
+    };
+    (0..len).step_by(PART).map(part).sum()
+}
+
+fn dot_on_host(a: &Tensor<1>, b: &Tensor<1>) -> f64 {
     let (a, b) = (a.to_data(), b.to_data());
     match (a.as_slice::<f32>(), b.as_slice::<f32>()) {
         // By far the most frequent, and every update of some optimizers takes a norm: several sums at once, for the vector units.
