@@ -222,3 +222,24 @@ fn wider(a: DType, b: DType) -> DType {
 fn plain<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
     if tensor.is_autodiff() { tensor.inner() } else { tensor }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::TensorData;
+
+    /// Longer than the part that is brought to the host at a time, by an odd number.
+    #[test]
+    fn inner_products_of_long_vectors_leave_nothing_out() {
+        let len = (1 << 20) + 3_usize;
+        let device = backend::Backend::cpu(stepscope_types::spec::Precision::F32).plain();
+        let vector = |of: &dyn Fn(usize) -> f32| {
+            let values: Vec<f32> = (0..len).map(of).collect();
+            ParamTensors::from_iter([(ParamId::from(1), Tensor::from_data(TensorData::new(values, [len]), &device))])
+        };
+        let a = vector(&|index| (index % 7) as f32);
+        let b = vector(&|index| if index >= len - 2 { 100.0 } else { 1.0 });
+        let expected: f64 = (0..len).map(|index| (index % 7) as f64 * if index >= len - 2 { 100.0 } else { 1.0 }).sum();
+        assert_eq!(a.dot(&b), expected, "whole numbers, so that sums are exact");
+    }
+}
