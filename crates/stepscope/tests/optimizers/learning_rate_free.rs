@@ -21,6 +21,14 @@ pub(crate) fn take(method: &mut Boxed, point: Point, step: usize) -> (Point, Ste
     method.take(point, Numbered { number: step as u64, batch: step }, &mut context)
 }
 
+/// `fresh` in the state of `method`.
+fn restored(method: &Boxed, mut fresh: Boxed, layout: &ParamLayout) -> Boxed {
+    let mut state = State::default();
+    state.nest_weights("method", method.as_ref(), layout);
+    state.restore_weights("method", fresh.as_mut(), layout).unwrap();
+    fresh
+}
+
 /// Forty updates beside a twin over plain numbers; saved and restored into a fresh method in the middle.
 pub(crate) fn compare(what: &str, fresh: impl Fn() -> Boxed, mut twin: impl FnMut(usize, &mut Vec<f64>) -> f64) {
     let mut point = Point::at(&START);
@@ -28,10 +36,7 @@ pub(crate) fn compare(what: &str, fresh: impl Fn() -> Boxed, mut twin: impl FnMu
     let (mut method, mut x) = (fresh(), START.to_vec());
     for step in 0..40 {
         if step == 9 {
-            let mut state = State::default();
-            state.nest_weights("method", method.as_ref(), &layout);
-            method = fresh();
-            state.restore_weights("method", method.as_mut(), &layout).unwrap();
+            method = restored(&method, fresh(), &layout);
         }
         let (moved, report) = take(&mut method, point, step);
         point = moved;
@@ -79,10 +84,7 @@ fn svag_steps_on_every_second_batch_with_the_noise_of_one_amplified() {
         for step in 0..40 {
             // In the middle of an update: the first gradient goes along.
             if step == 9 {
-                let mut state = State::default();
-                state.nest_weights("method", method.as_ref(), &layout);
-                method = fresh();
-                state.restore_weights("method", method.as_mut(), &layout).unwrap();
+                method = restored(&method, fresh(), &layout);
             }
             let (moved, report) = take(&mut method, point, step);
             point = moved;
