@@ -16,7 +16,8 @@ use stepscope::models::layers::{
 };
 use stepscope::models::loss::cross_entropy;
 use stepscope::models::{
-    BatchStatistics, DropoutMode, Dual, InMode, Network, NormalisationMode, ParamLayout, Pass, PassFault, buffers,
+    BatchStatistics, DropoutMode, Dual, InMode, Network, NormalisationMode, ParamLayout, Pass, PassFault, Sharing,
+    buffers,
 };
 use stepscope::spectral::LinearOperator;
 use stepscope::spectral::random::RandomStream;
@@ -554,6 +555,29 @@ fn an_operator_measures_in_the_mode_that_its_network_is_put_in() {
         let preflight = operator.preflight(&mut RandomStream::new(1, 1)).unwrap();
         assert!(preflight.tangent_defect.unwrap() < 1e-12 && preflight.symmetry_defect < 1e-12);
     }
+}
+
+#[test]
+fn products_that_share_their_linearisation_are_the_same_bit_for_bit() {
+    let labels = Tensor::from_data([0, 2, 1], &images(1).device());
+    let objective = Objective::of_batch(Batch { images: images(1), labels, first_example: 0, target: Target::Class });
+    // Layers are too small here for anything to be worth keeping.
+    let everything = Sharing { max_bytes: u64::MAX, min_multiplications: 0 };
+    for_every_case(|name, case, pass| {
+        let layout = ParamLayout::of(case);
+        let network = InMode::new(case.clone(), pass.normalisation().clone(), pass.dropout());
+        for curvature in [Curvature::Hessian, Curvature::GaussNewton] {
+            let operator = || CurvatureOperator::new(&network, &objective, &layout, curvature);
+            let (mut shared, mut got) = (operator().sharing(everything), vec![0.0; layout.num_params()]);
+            for stream in 0..3 {
+                let (v, mut expected) = (random_vector(layout.num_params(), stream), got.clone());
+                shared.apply(&v, &mut got).unwrap();
+                operator().apply(&v, &mut expected).unwrap();
+                assert_eq!(got, expected, "{name}, {curvature:?}, product {stream}");
+            }
+            assert!(shared.bytes_shared() > 0, "{name}");
+        }
+    });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use common::{dot, norm, random_vector, relative_error};
 use stepscope::backend::Backend;
 use stepscope::data::Dataset;
 use stepscope::measure::{Curvature, CurvatureOperator, Objective, TangentKernel};
-use stepscope::models::{Dual, Model, Network, ParamLayout, Pass};
+use stepscope::models::{Dual, Model, Network, ParamLayout, Pass, Sharing};
 use stepscope::predict::tangent_problem;
 use stepscope::spectral::LinearOperator;
 use stepscope::spectral::random::RandomStream;
@@ -200,6 +200,14 @@ fn the_hessian_of_a_linearised_network_is_its_gauss_newton_matrix_wherever_it_st
             let hessian = product(&moved, Curvature::Hessian);
             let error = relative_error(&hessian, &product(&moved, Curvature::GaussNewton));
             assert!(error < 1e-10, "{:?} {targets:?}: {error:.1e}", spec.kind);
+            // Its loss depends on tangents in another way than linearly: adjoints are no gradients, and nothing is shared.
+            let everything = Sharing { max_bytes: u64::MAX, min_multiplications: 0 };
+            let mut shared =
+                CurvatureOperator::new(&moved, &objective, &layout, Curvature::Hessian).sharing(everything);
+            let mut again = vec![0.0; u.len()];
+            shared.apply(&way, &mut again).unwrap();
+            shared.apply(&u, &mut again).unwrap();
+            assert_eq!(again, hessian, "{:?}", spec.kind);
             let elsewhere = relative_error(&hessian, &product(&network, Curvature::Hessian));
             // Squares have the same curvature everywhere, cross-entropy has not.
             assert_eq!(elsewhere < 1e-10, targets == TargetKind::OneHot, "{:?} {elsewhere:.1e}", spec.kind);

@@ -16,14 +16,16 @@ use stepscope_kernels::{Convolution, Element};
 
 use super::flex_float::{FlexFloat, in_float_of, layout, ready};
 use super::is_ours;
+use super::kept::Kept;
 
 /// y = x * W + b of images x `[n, in, rows, columns]` and weights W `[out, in, rows, columns]`: on the processor by
-/// [`Convolution`], where there is one group and no dilation; else by Burn.
+/// [`Convolution`], with what is kept of it, where there is one group and no dilation; else by Burn.
 pub(crate) fn conv2d(
     images: Tensor<4>,
     weights: Tensor<4>,
     bias: Option<Tensor<1>>,
     options: ConvOptions<2>,
+    kept: &Kept,
 ) -> Tensor<4> {
     let even = options.padding.iter().all(|(begin, end)| begin == end);
     let simple = options.groups == 1 && options.dilation == [1, 1] && even;
@@ -34,19 +36,21 @@ pub(crate) fn conv2d(
     let zeros = || Tensor::zeros([weights.dims()[0]], (&images.device(), images.dtype()));
     let bias = bias.unwrap_or_else(zeros).into_dispatch();
     let (images, weights) = (images.into_dispatch(), weights.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as ConvolutionOps>::correlate(images, weights, bias, stride, padding))
+    let out = <Dispatch as ConvolutionOps>::correlate(images, weights, bias, stride, padding, kept.clone());
+    Tensor::from_dispatch(out)
 }
 
 /// A convolution in one group without dilation, and its gradients. A backend without an implementation of its own uses Burn's.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait ConvolutionOps: Backend {
-    /// x * W + b.
+    /// x * W + b. What is to be kept is, where there is a graph.
     fn correlate(
         images: FloatTensor<Self>,
         weights: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         stride: [usize; 2],
         padding: [usize; 2],
+        _kept: Kept,
     ) -> FloatTensor<Self> {
         Self::conv2d(images, weights, Some(bias), options(stride, padding))
     }
@@ -92,6 +96,7 @@ impl ConvolutionOps for Flex {
         bias: FlexTensor,
         stride: [usize; 2],
         padding: [usize; 2],
+        _kept: Kept,
     ) -> FlexTensor {
         let shape = Shapes::new(&images, &weights, stride, padding);
         match (shape, images.dtype()) {
@@ -185,18 +190,21 @@ impl<B: ConvolutionOps, C: CheckpointStrategy> ConvolutionOps for Autodiff<B, C>
         bias: FloatTensor<Self>,
         stride: [usize; 2],
         padding: [usize; 2],
+        kept: Kept,
     ) -> FloatTensor<Self> {
         let nodes = [images.node(), weights.node(), bias.node()];
-        let run = |images, weights, bias| B::correlate(images, weights, bias, stride, padding);
-        match Correlate.prepare::<C>(nodes).compute_bound().stateful() {
+        let prep = Correlate.prepare::<C>(nodes).compute_bound().stateful();
+        let run = |images: FloatTensor<Self>, weights: FloatTensor<Self>| {
+            let (images, weights, bias) = (images.into_primitive(), weights.into_primitive(), bias.into_primitive());
+            kept.output(|| B::correlate(images, weights, bias, stride, padding, Kept::default()))
+        };
+        match prep {
             OpsKind::Tracked(mut prep) => {
-                let parts =
-                    Parts { images: prep.checkpoint(&images), weights: prep.checkpoint(&weights), stride, padding };
-                prep.finish(parts, run(images.into_primitive(), weights.into_primitive(), bias.into_primitive()))
+                let (images_node, weights_node) = (prep.checkpoint(&images), prep.checkpoint(&weights));
+                let output = run(images, weights);
+                prep.finish(Parts { images: images_node, weights: weights_node, stride, padding, kept }, output)
             }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(run(images.into_primitive(), weights.into_primitive(), bias.into_primitive()))
-            }
+            OpsKind::UnTracked(prep) => prep.finish(run(images, weights)),
         }
     }
 }
@@ -212,6 +220,7 @@ struct Parts {
     weights: NodeId,
     stride: [usize; 2],
     padding: [usize; 2],
+    kept: Kept,
 }
 
 impl Parts {
@@ -223,12 +232,14 @@ impl Parts {
         gradients: &mut Gradients,
         checkpointer: &mut Checkpointer,
     ) {
-        let Self { stride, padding, .. } = self;
+        let Self { stride, padding, kept, .. } = self;
         let images = checkpointer.retrieve_node_output::<FloatTensor<B>>(self.images);
         let weights = checkpointer.retrieve_node_output::<FloatTensor<B>>(self.weights);
         if let Some(id) = images_id {
             let (images, weights, gradient) = (images.clone(), weights.clone(), gradient.clone());
-            gradients.register::<B>(id, B::correlate_images_backward(images, weights, gradient, stride, padding));
+            let of_images =
+                kept.input_gradient(|| B::correlate_images_backward(images, weights, gradient, stride, padding));
+            gradients.register::<B>(id, of_images);
         }
         if let Some(id) = weights_id {
             gradients.register::<B>(id, B::correlate_weights_backward(images, weights, gradient, stride, padding));
@@ -261,6 +272,10 @@ mod tests {
         Tensor::from_data(TensorData::new(values, shape), (device, DType::F64)).require_grad()
     }
 
+    fn ours(x: Tensor<4>, weights: Tensor<4>, bias: Option<Tensor<1>>, options: ConvOptions<2>) -> Tensor<4> {
+        conv2d(x, weights, bias, options, &Kept::default())
+    }
+
     /// Output and gradients of Σ y² by either convolution.
     fn by(
         convolve: fn(Tensor<4>, Tensor<4>, Option<Tensor<1>>, ConvOptions<2>) -> Tensor<4>,
@@ -285,7 +300,7 @@ mod tests {
     fn outputs_and_gradients_are_those_of_burn() {
         for (stride, padding) in [([1, 1], [0, 0]), ([1, 1], [1, 1]), ([2, 1], [2, 0]), ([2, 3], [1, 1])] {
             for with_bias in [false, true] {
-                let ours = by(conv2d, with_bias, options(stride, padding));
+                let ours = by(ours, with_bias, options(stride, padding));
                 let burns = by(burn::tensor::module::conv2d, with_bias, options(stride, padding));
                 assert_eq!(ours.len(), if with_bias { 4 } else { 3 });
                 for (ours, burns) in ours.iter().zip(&burns) {
@@ -300,6 +315,6 @@ mod tests {
     #[test]
     fn what_the_kernels_do_not_do_is_done_by_burn() {
         let dilated = ConvOptions::new([1, 1], [1, 1], [2, 2], 1);
-        assert_eq!(by(conv2d, true, dilated.clone()), by(burn::tensor::module::conv2d, true, dilated));
+        assert_eq!(by(ours, true, dilated.clone()), by(burn::tensor::module::conv2d, true, dilated));
     }
 }

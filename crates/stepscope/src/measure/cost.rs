@@ -27,6 +27,8 @@ pub struct Cost {
     forwards: f64,
     tangents: f64,
     hessian_products: f64,
+    #[serde(default)]
+    shared_products: f64,
     outer_products: f64,
     passes: f64,
     #[serde(default)]
@@ -40,6 +42,7 @@ impl Cost {
         forwards: 0.0,
         tangents: 0.0,
         hessian_products: 0.0,
+        shared_products: 0.0,
         outer_products: 0.0,
         passes: 0.0,
         updates: 0.0,
@@ -65,6 +68,17 @@ impl Cost {
         Self { hessian_products: num_examples as f64, ..Self::ZERO }
     }
 
+    /// Exact Hessian products at a point whose linearisation an earlier one has kept.
+    pub fn shared_products(num_examples: usize) -> Self {
+        Self { shared_products: num_examples as f64, ..Self::ZERO }
+    }
+
+    /// Exact Hessian products at one point, of which all but the first share that much of their linearisation: 1 is all of it.
+    pub fn products_at_one_point(num_examples: usize, count: u64, share: f64) -> Self {
+        let shared = count.saturating_sub(1) as f64 * share;
+        Self::hessian_products(num_examples) * (count as f64 - shared) + Self::shared_products(num_examples) * shared
+    }
+
     /// Products with a matrix JᵀMJ: Gauss-Newton, Fisher, gradient covariance.
     pub fn outer_products(num_examples: usize) -> Self {
         Self { outer_products: num_examples as f64, ..Self::ZERO }
@@ -86,6 +100,7 @@ impl Cost {
             forwards: f(self.forwards, other.forwards),
             tangents: f(self.tangents, other.tangents),
             hessian_products: f(self.hessian_products, other.hessian_products),
+            shared_products: f(self.shared_products, other.shared_products),
             outer_products: f(self.outer_products, other.outer_products),
             passes: f(self.passes, other.passes),
             updates: f(self.updates, other.updates),
@@ -127,6 +142,9 @@ impl Sum for Cost {
 /// | gradient | 2 | 3 |
 /// | Gauss-Newton or covariance product | 3 | 5 |
 /// | Hessian product | 3 | 8 |
+/// | the same with a [shared linearisation](crate::models::Sharing) | 2 | 6 |
+///
+/// The last row holds for layers whose numbers are worth keeping.
 ///
 /// A pass over P numbers on the host takes about as long as 96 P of the multiplications: memory is slower than arithmetic, and training
 /// computes on all cores where a pass runs on one.
@@ -134,10 +152,13 @@ impl Sum for Cost {
 /// far less than one. A pass where the parameters live runs on all cores, in their own precision: a sixth of that.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CostModel {
+    /// Multiplications of a gradient.
+    gradient: f64,
     forward: f64,
     tangent: f64,
     outer_product: f64,
     hessian_product: f64,
+    shared_product: f64,
     pass: f64,
     update: f64,
 }
@@ -154,8 +175,8 @@ impl CostModel {
         let pass = layout.pass_along(&vec![1.0; layout.num_params()]);
         let image = Tensor::zeros([1, channels, rows, columns], (device, dtype));
         network.clone().no_grad().logits(Dual::constant(image), &pass);
-        let Multiplications { first, inner } = pass.multiplications();
-        Self::with(layout.num_params() as u64, first, inner)
+        let Multiplications { first, inner, shared } = pass.multiplications();
+        Self::with(layout.num_params() as u64, first, inner).sharing(shared)
     }
 
     /// The model of a module of which no more is known than its parameters: each is used once an example, in inner layers.
@@ -173,13 +194,23 @@ impl CostModel {
         let gradient = 2.0 * first + 3.0 * inner;
         let of = |per_first: f64, per_inner: f64| (per_first * first + per_inner * inner) / gradient;
         Self {
+            gradient,
             forward: of(1.0, 1.0),
             tangent: of(2.0, 3.0),
             outer_product: of(3.0, 5.0),
             hessian_product: of(3.0, 8.0),
+            shared_product: of(3.0, 8.0),
             pass: Self::PASS * params / gradient,
             update: Self::UPDATE * params / gradient,
         }
+    }
+
+    /// The same where an exact Hessian product with a shared linearisation leaves out that many multiplications of an example; without,
+    /// none.
+    #[must_use]
+    pub fn sharing(mut self, multiplications: u64) -> Self {
+        self.shared_product = self.hessian_product - multiplications as f64 / self.gradient;
+        self
     }
 
     /// The cost in gradients of one example.
@@ -189,6 +220,7 @@ impl CostModel {
             + self.tangent * cost.tangents
             + self.outer_product * cost.outer_products
             + self.hessian_product * cost.hessian_products
+            + self.shared_product * cost.shared_products
             + self.pass * cost.passes
             + self.update * cost.updates
     }
@@ -212,15 +244,20 @@ mod tests {
     #[test]
     fn multiplications_are_those_of_the_layers_counted_by_hand() {
         // 784-128-64-10 and its biases.
-        let dense = CostModel::with(784 * 128 + 128 + 128 * 64 + 64 + 640 + 10, 784 * 128, 128 * 64 + 640);
+        let dense = CostModel::with(784 * 128 + 128 + 128 * 64 + 64 + 640 + 10, 784 * 128, 128 * 64 + 640)
+            // Of the last layer, whose inputs' gradients take ten multiplications a number, the values alone.
+            .sharing(784 * 128 + 2 * 128 * 64 + 640);
         assert_eq!(model(ModelKind::Mlp, [1, 28, 28]), dense);
         // 3x32x32, the convolutions of 32, 32, 64 and 64 channels, then 2304-128-10.
         let (first, inner) = (1024 * 27 * 32, 900 * 288 * 32 + 225 * 288 * 64 + 169 * 576 * 64 + 2304 * 128 + 1280);
-        let convolutional = CostModel::with(361_898, first, inner);
+        // Nothing of the first layer, whose outputs take 27 multiplications a number.
+        let convolutional = CostModel::with(361_898, first, inner).sharing(2 * inner - 1280);
         assert_eq!(model(ModelKind::SimpleCnn, [3, 32, 32]), convolutional);
         let worth = |model: CostModel, cost| model.worth(cost);
         assert!(worth(dense, Cost::hessian_products(1)) < 1.8, "most of it is the first layer");
         assert!(worth(convolutional, Cost::hessian_products(1)) > 2.6);
+        assert!(worth(dense, Cost::shared_products(1)) < 1.2);
+        assert!((1.9..2.1).contains(&worth(convolutional, Cost::shared_products(1))));
         // The dense network uses a weight once an example, the convolutional one many times.
         let of_a_pass = |model| worth(model, Cost::passes(1));
         assert!(of_a_pass(dense) > 40.0 * of_a_pass(convolutional));

@@ -107,7 +107,8 @@ fn spread<const D: usize>(tangent: Tensor<D>, value: &Tensor<D>) -> Tensor<D> {
     if tangent.dims() == value.dims() { tangent } else { tangent.expand(value.dims()) }
 }
 
-fn add<const D: usize>(a: Option<Tensor<D>>, b: Option<Tensor<D>>) -> Option<Tensor<D>> {
+/// The sum of two tangents that may be zero.
+pub(super) fn add<const D: usize>(a: Option<Tensor<D>>, b: Option<Tensor<D>>) -> Option<Tensor<D>> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a + b),
         (a, b) => a.or(b),

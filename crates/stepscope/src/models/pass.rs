@@ -5,11 +5,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use burn::Tensor;
-use burn::module::Param;
+use burn::module::{Param, ParamId};
 use burn::tensor::DType;
 use stepscope_types::Mode;
 use thiserror::Error;
 
+use super::linearisation::{KeptByLayer, Linearisation, Sharing};
 use super::precision::cast_to;
 use super::taps::{Tap, plain};
 use super::{BatchStatistics, Dual, ParamTensors};
@@ -31,6 +32,7 @@ pub struct Pass {
     first_example: u64,
     products: Option<DType>,
     is_tapped: bool,
+    linearisation: Option<Linearisation>,
     found: RefCell<Found>,
 }
 
@@ -49,6 +51,8 @@ pub struct Multiplications {
     pub first: u64,
     /// In all others.
     pub inner: u64,
+    /// Those that an exact Hessian product need not repeat where it shares its linearisation ([`Sharing`]).
+    pub shared: u64,
 }
 
 /// What parameters' tangents are in a pass at other weights than the network's.
@@ -182,8 +186,28 @@ impl Pass {
     }
 
     /// The same pass with every parameter at its value in `origin`; those that it leaves out stay where they are.
+    ///
+    /// It shares no linearisation: the loss of a linearised network depends on tangents in another way than linearly.
     pub(super) fn at_origin(&self, origin: Arc<ParamTensors>, follow: Follow) -> Self {
-        Self { origin: Some((origin, follow)), ..self.clone() }
+        Self { origin: Some((origin, follow)), linearisation: None, ..self.clone() }
+    }
+
+    /// The same pass with what earlier ones kept at this point, and leave to it.
+    pub(crate) fn at_point(mut self, linearisation: Option<Linearisation>) -> Self {
+        self.linearisation = linearisation;
+        self
+    }
+
+    /// What the layer with these weights keeps of its products, applied to `x`. `multiplications`: what a number of its output takes,
+    /// and one of its input's gradient.
+    pub(super) fn kept<const D: usize>(
+        &self,
+        weight: ParamId,
+        x: &Tensor<D>,
+        multiplications: [usize; 2],
+    ) -> KeptByLayer {
+        let next = |point: &Linearisation| point.next_layer(weight, &x.dims(), multiplications);
+        self.linearisation.as_ref().map(next).unwrap_or_default()
     }
 
     /// Whether this pass follows a direction.
@@ -269,12 +293,16 @@ impl Pass {
         self.found.borrow().multiplications
     }
 
-    /// Counts the multiplications of a layer applied to `x`.
-    pub(super) fn count<const D: usize>(&self, x: &Dual<D>, multiplications: usize) {
+    /// Counts the multiplications of a layer applied to `x`, in all and as [`Pass::kept`] takes them.
+    pub(super) fn count<const D: usize>(&self, x: &Dual<D>, multiplications: usize, by_number: [usize; 2]) {
         let mut found = self.found.borrow_mut();
         let counted = &mut found.multiplications;
-        let place = if x.tangent.is_some() { &mut counted.inner } else { &mut counted.first };
+        let is_inner = x.tangent.is_some();
+        let place = if is_inner { &mut counted.inner } else { &mut counted.first };
         *place += multiplications as u64;
+        let [of_output, of_input] = by_number.map(|multiplications| multiplications >= Sharing::WORTH_KEEPING);
+        let num_shared = usize::from(of_output) + usize::from(is_inner && of_input);
+        counted.shared += (num_shared * multiplications) as u64;
     }
 
     /// Takes over what a clone of this pass has seen since, and before.

@@ -10,3 +10,4 @@ mod examples;
 mod gradient_norms;
 mod modules;
 mod refusals;
+mod sharing;

@@ -11,7 +11,7 @@ use super::objective::{Objective, accumulate};
 use super::sampled::Draws;
 use super::vector::{dot, norm};
 use crate::data::Batch;
-use crate::models::{ParamLayout, Pass, PassFault};
+use crate::models::{Linearisation, OtherOrder, ParamLayout, Pass, PassFault, Sharing};
 
 /// Which matrix of second derivatives or gradient moments, of the mean loss L = (1/n) Σ ℓ_i with outputs z_i.
 ///
@@ -95,6 +95,7 @@ pub struct CurvatureOperator<'a, N, B = Batch> {
     pub(super) layout: &'a ParamLayout,
     curvature: Curvature,
     tangents: Option<Tangents>,
+    pub(super) linearisation: Option<Linearisation>,
     // What a product needs beside v, formed with the first one.
     parameters: Option<Vec<f64>>,
     mean_gradient: Option<Vec<f64>>,
@@ -117,10 +118,36 @@ impl<'a, N: BatchLoss<B>, B> CurvatureOperator<'a, N, B> {
             layout,
             curvature,
             tangents: None,
+            linearisation: None,
             parameters: None,
             mean_gradient: None,
             draws: None,
         }
+    }
+
+    /// The same, whose products share their linearisation: for several of them at this point. A lone product would keep what nobody
+    /// takes up.
+    ///
+    /// Later exact Hessian products then cost at most 2.0 gradients, others save their values; results are the same. Does nothing where tangents are differences.
+    #[must_use]
+    pub fn sharing(mut self, sharing: Sharing) -> Self {
+        self.linearisation = Some(Linearisation::new(sharing));
+        self
+    }
+
+    /// What products share, if they do.
+    pub(super) fn sharing_of(&self) -> Option<Sharing> {
+        self.linearisation.as_ref().map(Linearisation::sharing)
+    }
+
+    /// Bytes that products keep for those that follow.
+    pub fn bytes_shared(&self) -> u64 {
+        self.linearisation.as_ref().map_or(0, Linearisation::bytes)
+    }
+
+    /// Share of what is worth keeping that is kept: 1 where there was room for all of it, 0 before the first product.
+    pub fn share_kept(&self) -> f64 {
+        self.linearisation.as_ref().map_or(0.0, Linearisation::share)
     }
 
     /// Which matrix.
@@ -175,7 +202,8 @@ impl<'a, N: BatchLoss<B>, B> CurvatureOperator<'a, N, B> {
 
     /// Writes the product where tangents are exact, and says whether they are.
     fn product_by_tangents(&mut self, input: &[f64], output: &mut [f64]) -> Result<bool, ProductError> {
-        let direction = Direction::Exact(Box::new(self.layout.pass_along(input)));
+        let pass = self.layout.pass_along(input).at_point(self.linearisation.clone());
+        let direction = Direction::Exact(Box::new(pass));
         let is_exact = self.product_along(&direction, input, output)?;
         match (is_exact, self.curvature) {
             (true, _) => self.tangents = Some(Tangents::Exact),
@@ -291,13 +319,22 @@ impl<'a, N: BatchLoss<B>, B> CurvatureOperator<'a, N, B> {
         let total = self.objective.num_examples() as f64;
         output.fill(0.0);
         for (index, (batch, len)) in self.objective.sized_batches().enumerate() {
+            let point = self.linearisation.as_ref().filter(|_| matches!(direction, Direction::Exact(_)));
+            point.inspect(|point| point.begin(index));
             let Some(parts) = self.parts_along(direction, batch, len)? else { return Ok(false) };
+            point.map_or(Ok(()), |point| point.end().map_err(|other| self.other_order(other)))?;
             let draws = self.draws.as_ref().and_then(|draws| draws.get(index));
             let scalar = self.scalar(parts, centre, draws)? * (1.0 / len as f64);
             let part = self.layout.gradient(self.network, &mut scalar.backward());
             accumulate(output, &part, len as f64 / total);
         }
         Ok(true)
+    }
+
+    fn other_order(&self, OtherOrder { weight }: OtherOrder) -> ProductError {
+        let found = self.layout.parts().find(|(_, id, _)| Some(*id) == weight);
+        let layer = found.map_or_else(|| "the last layers".to_owned(), |(path, ..)| path.to_owned());
+        ProductError::OtherOrder { layer }
     }
 
     fn parts_along(&self, direction: &Direction<N>, batch: &B, len: usize) -> Result<Option<Parts>, ProductError> {

@@ -140,6 +140,32 @@ pub enum ProductError {
         /// The first parameter whose part differs.
         layer: String,
     },
+    /// A product went through the layers in another order than the first one at this point.
+    #[error(
+        "this product reached {layer} where the first one at this point had another layer or another shape, so the two cannot \
+         share their linearisation: the forward pass depends on hidden state; make it a function of weights and batch, or \
+         leave CurvatureOperator::sharing out"
+    )]
+    OtherOrder {
+        /// The parameter of the first layer that was not there before.
+        layer: String,
+    },
+    /// What products share would not fit in memory beside them.
+    #[error(
+        "products that share their linearisation need about {} MiB, of which they share {} MiB, and {} MiB may be used: give \
+         CurvatureOperator::sharing at most {} MiB (results are the same, products cost more)",
+        needed >> 20, shared >> 20, available >> 20, suggested >> 20
+    )]
+    SharedMemory {
+        /// Bytes of the process with a product and what products share.
+        needed: u64,
+        /// Bytes that they share of those.
+        shared: u64,
+        /// Bytes that the process may use.
+        available: u64,
+        /// Bytes that they may share.
+        suggested: u64,
+    },
     /// The network's own tangent contradicts its backward pass.
     #[error(
         "the tangent of the loss along {layer} is {tangent:.6e}, the backward pass gives {expected:.6e}: a layer there \

@@ -27,23 +27,43 @@ impl<N: BatchLoss<Batch>> CurvatureOperator<'_, N, Batch> {
     /// bound and nothing is tried that may not fit. `None` is returned where the system does not tell: everywhere but on
     /// Linux.
     ///
+    /// What products [share](CurvatureOperator::sharing) is counted at its full size over all examples.
+    ///
     /// Cost: two products over the largest micro-batch.
     ///
     /// # Errors
-    /// [`ProductError::Memory`] with the bytes needed and granted and a micro-batch size that fits, or as for a product.
+    /// [`ProductError::Memory`] with the bytes needed and granted and a micro-batch size that fits;
+    /// [`ProductError::SharedMemory`] with bytes that may be shared; or as for a product.
     pub fn check_memory(&self, limit: Option<u64>) -> Result<Option<MemoryNeed>, ProductError> {
         let largest = self.objective.sized_batches().max_by_key(|(_, len)| *len);
         let (Some((batch, examples)), Some(limit)) = (largest, limit.or_else(memory_limit)) else { return Ok(None) };
         let Some(now) = status("VmHWM:") else { return Ok(None) };
         let (input, mut output) = (vec![1.0; self.dim()], vec![0.0; self.dim()]);
+        let mut kept = 0;
         let peak = climb(examples, limit, now, |size| {
             let objective = Objective::of_batch(batch.slice(0..size));
             let mut operator = CurvatureOperator::new(self.network, &objective, self.layout, self.curvature());
+            operator = self.sharing_of().into_iter().fold(operator, CurvatureOperator::sharing);
             operator.apply(&input, &mut output)?;
+            kept = operator.bytes_shared();
             Ok(status("VmHWM:").unwrap_or(now))
         })?;
+        let most = self.sharing_of().map_or(0, |sharing| sharing.max_bytes);
+        let peak = with_shared(peak, kept, self.objective.num_examples() as f64 / examples as f64, most, limit)?;
         Ok(Some(MemoryNeed { peak, limit }))
     }
+}
+
+/// The peak with what products over all examples share, at most `most` bytes, where those over a micro-batch share `kept` of the
+/// `peak` and all examples are `times` as many.
+fn with_shared(peak: u64, kept: u64, times: f64, most: u64, limit: u64) -> Result<u64, ProductError> {
+    let shared = ((kept as f64 * times).ceil() as u64).min(most).max(kept);
+    let rest = peak.saturating_sub(kept);
+    let needed = rest + shared;
+    if needed <= limit {
+        return Ok(needed);
+    }
+    Err(ProductError::SharedMemory { needed, shared, available: limit, suggested: limit.saturating_sub(rest) })
 }
 
 /// Doubles the size up to `examples` while twice the peak stays within `limit`; the last peak.
@@ -109,6 +129,16 @@ mod tests {
         assert_eq!(needed, need(64), "a linear need is extrapolated as it is");
         assert_eq!(climb(64, 2000, 100, |size| Ok(need(size))), Ok(need(64)));
         assert_eq!(climb(20, 10_000, 100, |size| Ok(need(size))), Ok(need(20)), "the last size is the whole");
+    }
+
+    #[test]
+    fn what_is_shared_over_all_examples_is_part_of_the_need() {
+        assert_eq!(with_shared(100, 0, 8.0, 1000, 100), Ok(100), "nothing is shared");
+        assert_eq!(with_shared(100, 10, 8.0, 1000, 200), Ok(90 + 80));
+        assert_eq!(with_shared(100, 10, 8.0, 50, 150), Ok(90 + 50), "no more than may be");
+        let error = with_shared(100, 10, 8.0, 1000, 150);
+        assert_eq!(error, Err(ProductError::SharedMemory { needed: 170, shared: 80, available: 150, suggested: 60 }));
+        assert_eq!(with_shared(100, 10, 8.0, 60, 150), Ok(150), "and what is suggested fits");
     }
 
     #[test]

@@ -36,6 +36,14 @@ impl<N: BatchLoss<B>, B> CurvatureOperator<'_, N, B> {
     /// [`ProductError::HiddenState`], [`ProductError::WrongTangent`], [`ProductError::Asymmetric`], or what a product
     /// can run into.
     pub fn preflight(&mut self, random: &mut RandomStream) -> Result<Preflight, ProductError> {
+        // Each product must come about anew: what they share would hide that the network changes.
+        let shared = self.linearisation.take();
+        let found = self.check(random);
+        self.linearisation = shared;
+        found
+    }
+
+    fn check(&mut self, random: &mut RandomStream) -> Result<Preflight, ProductError> {
         let (mut u, mut v) = (vec![0.0; self.dim()], vec![0.0; self.dim()]);
         random.fill_normal(&mut u);
         random.fill_normal(&mut v);

@@ -4,7 +4,8 @@ use burn::Tensor;
 use burn::module::{Module, Param};
 use burn::tensor::ops::ConvOptions;
 
-use crate::backend::conv2d;
+use crate::backend::{Kept, conv2d};
+use crate::models::dual::add;
 use crate::models::init::WeightInit;
 use crate::models::{Dual, Pass, Tap, cast_to};
 
@@ -67,12 +68,12 @@ impl Conv2d {
 
     /// The layer applied to `x` of shape `[batch, in_channels, rows, columns]`.
     pub fn forward(&self, x: Dual<4>, pass: &Pass) -> Dual<4> {
-        let convolve = |x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>| {
+        let convolve = |x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, kept: &Kept| {
             let options =
                 ConvOptions::new([self.stride, self.stride], [self.padding, self.padding], [1, 1], self.groups);
             let own = x.dtype();
             let (x, weight, bias) = (pass.operand(x), pass.operand(weight), bias.map(|bias| pass.operand(bias)));
-            cast_to(conv2d(x, weight, bias, options), own)
+            cast_to(conv2d(x, weight, bias, options, kept), own)
         };
         let weight = pass.param(&self.weight);
         let (bias, bias_tangent) = match self.bias.as_ref().map(|bias| pass.param(bias)) {
@@ -80,21 +81,28 @@ impl Conv2d {
             None => (None, None),
         };
         let input = x.value.clone();
-        let value = convolve(x.value.clone(), weight.value.clone(), bias);
+        let by_number = self.multiplications();
+        let kept = pass.kept(self.weight.id, &input, by_number);
+        let value = convolve(x.value.clone(), weight.value.clone(), bias, &kept.value);
         let [batch, _, rows, columns] = value.dims();
-        pass.count(&x, batch * rows * columns * weight.value.shape().num_elements());
+        pass.count(&x, batch * rows * columns * weight.value.shape().num_elements(), by_number);
         // The bias's tangent rides along with the weight's, as the bias does with the weight.
         let from_weight = match (weight.tangent, bias_tangent) {
-            (Some(weight), bias) => Some(convolve(x.value, weight, bias)),
+            (Some(weight), bias) => Some(convolve(x.value, weight, bias, &Kept::default())),
             (None, Some(bias)) => Some(bias.reshape([1, -1, 1, 1]).expand(value.dims())),
             (None, None) => None,
         };
-        let from_input = x.tangent.map(|tangent| convolve(tangent, weight.value, None));
-        let tangent = match (from_weight, from_input) {
-            (Some(a), Some(b)) => Some(a + b),
-            (a, b) => a.or(b),
-        };
-        self.tapped(&input, Dual { value, tangent }, pass)
+        let from_input = x.tangent.map(|tangent| convolve(tangent, weight.value, None, &kept.tangent));
+        self.tapped(&input, Dual { value, tangent: add(from_weight, from_input) }, pass)
+    }
+
+    /// What a number of the output takes, and one of the input's gradient; nothing worth keeping in groups, which are Burn's.
+    fn multiplications(&self) -> [usize; 2] {
+        if self.groups != 1 {
+            return [0, 0];
+        }
+        let [channels_out, channels_in, rows, columns] = self.weight.dims();
+        [channels_in * rows * columns, channels_out * rows * columns / (self.stride * self.stride)]
     }
 
     fn tapped(&self, input: &Tensor<4>, y: Dual<4>, pass: &Pass) -> Dual<4> {

@@ -3,6 +3,8 @@
 use burn::Tensor;
 use burn::module::{Module, Param};
 
+use crate::backend::{Kept, dense};
+use crate::models::dual::add;
 use crate::models::init::WeightInit;
 use crate::models::{Dual, Pass, Tap};
 
@@ -30,11 +32,21 @@ impl Linear {
 
     fn apply(&self, x: Dual<2>, pass: &Pass, rows_per_example: usize) -> Dual<2> {
         let input = x.value.clone();
-        pass.count(&x, x.value.dims()[0] * self.weight.shape().num_elements());
-        let product = Dual::bilinear(x, pass.param(&self.weight), |x, w| pass.multiply(x, w, Tensor::matmul));
-        let y = product + pass.param(&self.bias).linear(Tensor::unsqueeze);
+        let multiplications = self.weight.dims();
+        pass.count(&x, input.dims()[0] * self.weight.shape().num_elements(), multiplications);
+        let y = self.product(x, pass, multiplications) + pass.param(&self.bias).linear(Tensor::unsqueeze);
         let params = [self.weight.id, self.bias.id];
         pass.tap(&input, y, |input, zeros| Tap::Dense { params, input, zeros, rows_per_example })
+    }
+
+    /// x W. `multiplications`: as [`Pass::kept`] takes them.
+    fn product(&self, x: Dual<2>, pass: &Pass, multiplications: [usize; 2]) -> Dual<2> {
+        let kept = pass.kept(self.weight.id, &x.value, multiplications);
+        let weight = pass.param(&self.weight);
+        let multiply = |x, w, kept: &Kept| pass.multiply(x, w, |x, w| dense(x, w, kept));
+        let from_input = x.tangent.map(|tangent| multiply(tangent, weight.value.clone(), &kept.tangent));
+        let from_weight = weight.tangent.map(|tangent| multiply(x.value.clone(), tangent, &Kept::default()));
+        Dual { value: multiply(x.value, weight.value, &kept.value), tangent: add(from_input, from_weight) }
     }
 
     /// The layer applied to every token of `x`, `[batch, tokens, inputs]`.
