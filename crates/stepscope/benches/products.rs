@@ -13,41 +13,92 @@ use burn::tensor::TensorData;
 use stepscope::backend::Backend;
 use stepscope::data::{Batch, Target};
 use stepscope::measure::{BatchLoss, Curvature, CurvatureOperator, Kinks, Loss, Objective};
-use stepscope::models::{Dual, Model, Network, ParamLayout, Pass};
-use stepscope::spectral::LinearOperator;
+use stepscope::models::{Dual, Model, Network, ParamLayout, Pass, Sharing};
 use stepscope::spectral::random::RandomStream;
+use stepscope::spectral::{EigenTracker, EigensolverConfig, LinearOperator};
 use stepscope::types::spec::{Activation, ModelKind, ModelSpec, Precision};
 
 // As in the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// An operation: its name, the matrix (none for a gradient), and whether the network's tangent rules may be used.
-type Operation = (&'static str, Option<Curvature>, bool);
+/// An operation: its name, and what is done.
+type Operation = (&'static str, Work);
 
-const OPERATIONS: [Operation; 9] = [
-    ("gradient", None, true),
-    ("Hessian", Some(Curvature::Hessian), true),
-    ("Gauss-Newton", Some(Curvature::GaussNewton), true),
-    ("gradient covariance", Some(Curvature::GradientCovariance), true),
-    ("empirical Fisher", Some(Curvature::EmpiricalFisher), true),
-    ("Monte-Carlo Fisher", Some(Curvature::MonteCarloFisher { samples: 1, seed: 1 }), true),
-    ("Hessian, differences", Some(Curvature::HessianByDifferences { kinks: Kinks::Refuse }), false),
-    ("Gauss-Newton, differences", Some(Curvature::GaussNewton), false),
-    ("gradient covariance, differences", Some(Curvature::GradientCovariance), false),
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Gradient,
+    /// One product of an operator made before.
+    Product(Curvature),
+    /// The same of a network whose tangent rules may not be used.
+    WithoutRules(Curvature),
+    /// The first product of an operator whose products share their linearisation.
+    FirstShared,
+    /// A later one.
+    Shared(Curvature),
+    /// The top eigenvalue by two products from a vector near the eigenvector, as a warm reading takes it; with sharing or without.
+    Warm {
+        shared: bool,
+    },
+}
+
+const OPERATIONS: [Operation; 14] = [
+    ("gradient", Work::Gradient),
+    ("Hessian", Work::Product(Curvature::Hessian)),
+    ("Hessian, first at a shared point", Work::FirstShared),
+    ("Hessian, later at a shared point", Work::Shared(Curvature::Hessian)),
+    ("Gauss-Newton", Work::Product(Curvature::GaussNewton)),
+    ("Gauss-Newton, at a shared point", Work::Shared(Curvature::GaussNewton)),
+    ("two warm products for an eigenvalue", Work::Warm { shared: false }),
+    ("the same at a shared point", Work::Warm { shared: true }),
+    ("gradient covariance", Work::Product(Curvature::GradientCovariance)),
+    ("empirical Fisher", Work::Product(Curvature::EmpiricalFisher)),
+    ("Monte-Carlo Fisher", Work::Product(Curvature::MonteCarloFisher { samples: 1, seed: 1 })),
+    ("Hessian, differences", Work::WithoutRules(Curvature::HessianByDifferences { kinks: Kinks::Refuse })),
+    ("Gauss-Newton, differences", Work::WithoutRules(Curvature::GaussNewton)),
+    ("gradient covariance, differences", Work::WithoutRules(Curvature::GradientCovariance)),
 ];
 
 struct Case {
     name: &'static str,
     kind: ModelKind,
+    activation: Activation,
     shape: [usize; 3],
     micro_batch: usize,
     rounds: usize,
+    num_operations: usize,
 }
 
-const CASES: [Case; 2] = [
-    Case { name: "MLP 784-500-300-10", kind: ModelKind::Mlp, shape: [1, 28, 28], micro_batch: 512, rounds: 15 },
-    Case { name: "SimpleCNN 3x32x32", kind: ModelKind::SimpleCnn, shape: [3, 32, 32], micro_batch: 128, rounds: 2 },
+const CASES: [Case; 3] = [
+    Case {
+        name: "MLP 784-500-300-10, ReLU",
+        kind: ModelKind::Mlp,
+        activation: Activation::Relu,
+        shape: [1, 28, 28],
+        micro_batch: 512,
+        rounds: 15,
+        num_operations: 11,
+    },
+    // Smooth, so that every operation is defined.
+    Case {
+        name: "MLP 784-500-300-10, tanh",
+        kind: ModelKind::Mlp,
+        activation: Activation::Tanh,
+        shape: [1, 28, 28],
+        micro_batch: 512,
+        rounds: 15,
+        num_operations: 14,
+    },
+    // Long rounds.
+    Case {
+        name: "SimpleCNN 3x32x32, ReLU",
+        kind: ModelKind::SimpleCnn,
+        activation: Activation::Relu,
+        shape: [3, 32, 32],
+        micro_batch: 128,
+        rounds: 5,
+        num_operations: 8,
+    },
 ];
 
 /// A network whose tangent rules are kept to itself.
@@ -92,8 +143,7 @@ struct Subject {
 impl Subject {
     fn new(case: &Case, examples: usize) -> Self {
         let hidden = (case.kind == ModelKind::Mlp).then(|| vec![500, 300]);
-        // Smooth, so that every operation is defined.
-        let spec = ModelSpec { kind: case.kind, hidden, activation: Activation::Tanh, ..ModelSpec::default() };
+        let spec = ModelSpec { kind: case.kind, hidden, activation: case.activation, ..ModelSpec::default() };
         let backend = Backend::cpu(Precision::F32);
         let exact = Model::new(&spec, case.shape, 10, RandomStream::new(1, 0), &backend).unwrap();
         let batches: Vec<Batch> =
@@ -106,25 +156,42 @@ impl Subject {
     }
 
     /// A closure that runs the operation once; what is done once an operator is done before.
-    fn prepared(&self, (_, curvature, with_rules): Operation) -> Box<dyn FnMut() + '_> {
-        match curvature {
-            None => Box::new(|| drop(self.objective.loss_and_gradient(&self.exact, &self.layout).unwrap())),
-            Some(curvature) if with_rules => self.product(&self.exact, curvature),
-            Some(curvature) => self.product(&self.without, curvature),
+    fn prepared(&self, (_, work): Operation) -> Box<dyn FnMut() + '_> {
+        match work {
+            Work::Gradient => Box::new(|| drop(self.objective.loss_and_gradient(&self.exact, &self.layout).unwrap())),
+            Work::Product(curvature) => self.product(&self.exact, curvature, None),
+            Work::WithoutRules(curvature) => self.product(&self.without, curvature, None),
+            Work::Shared(curvature) => self.product(&self.exact, curvature, Some(Sharing::default())),
+            Work::FirstShared => Box::new(|| self.product(&self.exact, Curvature::Hessian, Some(Sharing::default()))()),
+            Work::Warm { shared } => Box::new(move || self.warm(shared)),
         }
     }
 
-    fn product<'a, N: BatchLoss<Batch>>(&'a self, network: &'a N, curvature: Curvature) -> Box<dyn FnMut() + 'a> {
-        let mut operator = CurvatureOperator::new(network, &self.objective, &self.layout, curvature);
+    fn product<'a, N: BatchLoss<Batch>>(
+        &'a self,
+        network: &'a N,
+        curvature: Curvature,
+        sharing: Option<Sharing>,
+    ) -> Box<dyn FnMut() + 'a> {
+        let operator = CurvatureOperator::new(network, &self.objective, &self.layout, curvature);
+        let mut operator = sharing.into_iter().fold(operator, CurvatureOperator::sharing);
         let mut image = vec![0.0; self.v.len()];
         Box::new(move || operator.apply(&self.v, &mut image).unwrap())
+    }
+
+    fn warm(&self, shared: bool) {
+        let config = EigensolverConfig { num_largest: 1, num_smallest: 0, ..EigensolverConfig::default() };
+        let mut tracker = EigenTracker::new(config, 0).with_warm_products(2);
+        tracker.restore(vec![self.v.clone()], 1);
+        let operator = CurvatureOperator::new(&self.exact, &self.objective, &self.layout, Curvature::Hessian);
+        let mut operator = shared.then(Sharing::default).into_iter().fold(operator, CurvatureOperator::sharing);
+        tracker.measure(&mut operator, &mut RandomStream::new(1, 1)).unwrap();
     }
 }
 
 fn bench(index: usize, case: &Case, examples: usize) {
     let subject = Subject::new(case, examples);
-    // Kinks of max-pooling rule differences of gradients out, and long rounds the calibrations of the others.
-    let operations = if case.kind == ModelKind::Mlp { &OPERATIONS[..] } else { &OPERATIONS[..6] };
+    let operations = &OPERATIONS[..case.num_operations];
     let mut runs: Vec<_> = operations.iter().map(|&operation| subject.prepared(operation)).collect();
     let mut times = vec![Vec::new(); operations.len()];
     for round in 0..=case.rounds {
@@ -141,15 +208,15 @@ fn bench(index: usize, case: &Case, examples: usize) {
         case.micro_batch,
         case.rounds
     );
-    println!("{:<34}{:>11}{:>20}{:>18}", "", "median ms", "ratio (quartiles)", "peak MiB (ratio)");
+    println!("{:<37}{:>11}{:>20}{:>18}", "", "median ms", "ratio (quartiles)", "peak MiB (ratio)");
     let peak_of_gradient = peak_of(index, 0, examples);
-    for (row, (name, ..)) in operations.iter().enumerate() {
+    for (row, (name, _)) in operations.iter().enumerate() {
         let ratios: Vec<f64> = times[row].iter().zip(&times[0]).map(|(own, gradient)| own / gradient).collect();
         let ([_, median, _], [low, ratio, high]) = (quartiles(&times[row]), quartiles(&ratios));
         let ratio = format!("{ratio:.2} ({low:.2}-{high:.2})");
         let peak = if row == 0 { peak_of_gradient } else { peak_of(index, row, examples) };
         let peak = format!("{peak:.0} ({:.2})", peak / peak_of_gradient);
-        println!("{name:<34}{median:>11.1}{ratio:>20}{peak:>18}");
+        println!("{name:<37}{median:>11.1}{ratio:>20}{peak:>18}");
     }
 }
 
@@ -164,7 +231,11 @@ fn peak_of(case: usize, operation: usize, examples: usize) -> f64 {
 fn print_peak(case: &Case, operation: usize, examples: usize) {
     let subject = Subject::new(case, examples);
     let before = peak_resident();
-    subject.prepared(OPERATIONS[operation])();
+    let mut run = subject.prepared(OPERATIONS[operation]);
+    run();
+    if matches!(OPERATIONS[operation].1, Work::Shared(_)) {
+        run();
+    }
     println!("{}", (peak_resident() - before) / 1024.0);
 }
 

@@ -16,10 +16,10 @@ use burn::tensor::TensorData;
 use stepscope::backend::Backend;
 use stepscope::data::{Batch, Target};
 use stepscope::measure::{Curvature, CurvatureOperator, Objective};
-use stepscope::models::{Model, ParamLayout};
+use stepscope::models::{Model, ParamLayout, Sharing};
 use stepscope::spectral::random::RandomStream;
 use stepscope::spectral::{
-    ClosureOperator, EigenTracker, EigensolverConfig, Lanczos, LanczosConfig, LinearOperator, StartVector, Tridiagonal,
+    EigenTracker, EigensolverConfig, Lanczos, LanczosConfig, LinearOperator, StartVector, Tridiagonal,
 };
 use stepscope::types::spec::{ModelKind, ModelSpec, Precision};
 
@@ -44,7 +44,14 @@ fn main() -> Result<(), Failure> {
     let backend = Backend::cpu(Precision::F32);
     let network = Model::new(&spec, shape, 10, RandomStream::named(1, "weights"), &backend)?;
     let layout = ParamLayout::of(&network);
-    let mut peer = Peer { folder: folder.into(), backend, shape, network, layout, parts: Vec::new() };
+    let mut peer = Peer {
+        folder: folder.into(),
+        backend,
+        shape,
+        network,
+        layout,
+        objective: Objective::from_batches([], Batch::len),
+    };
     for line in std::io::stdin().lock().lines() {
         let answer = peer.answer(line?.trim())?;
         println!("{}", answer.iter().map(f64::to_string).collect::<Vec<_>>().join(" "));
@@ -58,8 +65,7 @@ struct Peer {
     shape: [usize; 3],
     network: Model,
     layout: ParamLayout,
-    /// Micro-batches of equal size: the loss is their mean.
-    parts: Vec<Objective>,
+    objective: Objective,
 }
 
 impl Peer {
@@ -70,9 +76,17 @@ impl Peer {
                 Ok(vec![self.layout.num_params() as f64])
             }
             "load" => self.load(),
-            "gradient" => self.timed("gradient.f32", Self::gradient),
-            "hessian" => self.timed("hessian.f32", |peer| peer.product(Curvature::Hessian)),
-            "gauss-newton" => self.timed("gauss_newton.f32", |peer| peer.product(Curvature::GaussNewton)),
+            "gradient" => {
+                self.timed("gradient.f32", || Ok(self.objective.loss_and_gradient(&self.network, &self.layout)?.1))
+            }
+            "hessian" => self.product("hessian.f32", self.operator(&self.objective, Curvature::Hessian)),
+            "gauss-newton" => self.product("gauss_newton.f32", self.operator(&self.objective, Curvature::GaussNewton)),
+            "shared-hessian" => {
+                let mut operator = self.operator(&self.objective, Curvature::Hessian).sharing(Sharing::default());
+                // What a first product at a point leaves to those that follow.
+                operator.apply(&self.direction()?, &mut vec![0.0; self.layout.num_params()])?;
+                self.product("shared_hessian.f32", operator)
+            }
             other => match other.split_once(' ') {
                 Some(("lanczos", seed)) => self.lanczos(seed.parse()?),
                 Some(("scouted", seed)) => self.scouted(seed.parse()?),
@@ -89,81 +103,55 @@ impl Peer {
         let [channels, rows, columns] = self.shape;
         let device = self.backend.tracked();
         let pixels = channels * rows * columns;
-        self.parts = images
-            .chunks(MICRO_BATCH * pixels)
-            .zip(labels.chunks(MICRO_BATCH))
-            .map(|(images, labels)| {
-                let images = TensorData::new(images.to_vec(), [labels.len(), channels, rows, columns]);
-                let labels: Vec<i64> = labels.iter().map(|label| i64::from(*label)).collect();
-                let labels = TensorData::new(labels.clone(), [labels.len()]);
-                Objective::of_batch(Batch {
-                    images: Tensor::from_data(images, (&device, self.backend.dtype())),
-                    labels: Tensor::from_data(labels, &device),
-                    first_example: 0,
-                    target: Target::Class,
-                })
-            })
-            .collect();
-        Ok(vec![self.parts.len() as f64])
+        let batches = images.chunks(MICRO_BATCH * pixels).zip(labels.chunks(MICRO_BATCH)).map(|(images, labels)| {
+            let images = TensorData::new(images.to_vec(), [labels.len(), channels, rows, columns]);
+            let labels: Vec<i64> = labels.iter().map(|label| i64::from(*label)).collect();
+            let labels = TensorData::new(labels.clone(), [labels.len()]);
+            Batch {
+                images: Tensor::from_data(images, (&device, self.backend.dtype())),
+                labels: Tensor::from_data(labels, &device),
+                first_example: 0,
+                target: Target::Class,
+            }
+        });
+        self.objective = Objective::from_batches(batches, Batch::len);
+        Ok(vec![self.objective.num_examples() as f64])
+    }
+
+    fn operator<'a>(&'a self, objective: &'a Objective, curvature: Curvature) -> CurvatureOperator<'a, Model> {
+        CurvatureOperator::new(&self.network, objective, &self.layout, curvature)
+    }
+
+    fn direction(&self) -> Result<Vec<f64>, Failure> {
+        Ok(read(&self.folder.join("direction.f32"))?.into_iter().map(f64::from).collect())
+    }
+
+    fn product(&self, file: &str, mut operator: CurvatureOperator<'_, Model>) -> Result<Vec<f64>, Failure> {
+        let (direction, mut image) = (self.direction()?, vec![0.0; self.layout.num_params()]);
+        self.timed(file, || {
+            operator.apply(&direction, &mut image)?;
+            Ok(image)
+        })
     }
 
     /// Seconds that `work` takes; its result goes into a file.
-    fn timed(&self, file: &str, work: impl FnOnce(&Self) -> Result<Vec<f64>, Failure>) -> Result<Vec<f64>, Failure> {
+    fn timed(&self, file: &str, work: impl FnOnce() -> Result<Vec<f64>, Failure>) -> Result<Vec<f64>, Failure> {
         let start = Instant::now();
-        let result = work(self)?;
+        let result = work()?;
         let seconds = start.elapsed().as_secs_f64();
         write(&self.folder.join(file), &result)?;
         Ok(vec![seconds])
     }
 
-    fn gradient(&self) -> Result<Vec<f64>, Failure> {
-        let mut sum = vec![0.0; self.layout.num_params()];
-        for part in &self.parts {
-            let (_, gradient) = part.loss_and_gradient(&self.network, &self.layout)?;
-            add(&mut sum, &gradient, self.parts.len());
-        }
-        Ok(sum)
-    }
-
-    fn product(&self, curvature: Curvature) -> Result<Vec<f64>, Failure> {
-        let direction: Vec<f64> = read(&self.folder.join("direction.f32"))?.into_iter().map(f64::from).collect();
-        let mut sum = vec![0.0; direction.len()];
-        self.apply(&self.parts, curvature, &direction, &mut sum)?;
-        Ok(sum)
-    }
-
-    fn apply(
-        &self,
-        parts: &[Objective],
-        curvature: Curvature,
-        input: &[f64],
-        output: &mut [f64],
-    ) -> Result<(), stepscope::measure::ProductError> {
-        output.fill(0.0);
-        let mut image = vec![0.0; input.len()];
-        for part in parts {
-            CurvatureOperator::new(&self.network, part, &self.layout, curvature).apply(input, &mut image)?;
-            add(output, &image, parts.len());
-        }
-        Ok(())
-    }
-
     /// Products over all examples, products over the scout, the scout's share of the examples, and the value, of a cold start as
     /// the sharpness probe makes it.
     fn scouted(&self, seed: u64) -> Result<Vec<f64>, Failure> {
-        let Some((batch, _)) = self.parts.first().and_then(|part| part.micro_batches().next()) else {
-            return Err("nothing is loaded".into());
-        };
-        let total: usize = self.parts.iter().map(Objective::num_examples).sum();
+        let Some((batch, _)) = self.objective.micro_batches().next() else { return Err("nothing is loaded".into()) };
+        let total = self.objective.num_examples();
         let count = (total / 8).min(batch.len());
-        let scouts = [Objective::of_batch(batch.slice(0..count))];
-        let dim = self.layout.num_params();
-        let mut all = ClosureOperator::new(dim, |input: &[f64], output: &mut [f64]| {
-            self.apply(&self.parts, Curvature::Hessian, input, output)
-        });
-        let mut some = ClosureOperator::new(dim, |input: &[f64], output: &mut [f64]| {
-            self.apply(&scouts, Curvature::Hessian, input, output)
-        });
+        let scout = Objective::of_batch(batch.slice(0..count));
+        let shared = |objective| self.operator(objective, Curvature::Hessian).sharing(Sharing::default());
+        let (mut all, mut some) = (shared(&self.objective), shared(&scout));
         let tolerance = 1e-2;
         let config =
             EigensolverConfig { num_largest: 1, num_smallest: 0, max_products: 20, tolerance, ..Default::default() };
@@ -178,9 +166,7 @@ impl Peer {
     /// 1, 2, ... products of a longer run from the same start.
     fn lanczos(&self, seed: u64) -> Result<Vec<f64>, Failure> {
         let run = |config| {
-            let mut hessian = ClosureOperator::new(self.layout.num_params(), |input: &[f64], output: &mut [f64]| {
-                self.apply(&self.parts, Curvature::Hessian, input, output)
-            });
+            let mut hessian = self.operator(&self.objective, Curvature::Hessian).sharing(Sharing::default());
             Lanczos::new(config).run(&mut hessian, StartVector::Random, &mut RandomStream::named(seed, "start"))
         };
         let long = run(LanczosConfig { tolerance: 0.0, ..LanczosConfig::default() })?;
@@ -196,10 +182,6 @@ impl Peer {
         }
         Ok(numbers)
     }
-}
-
-fn add(sum: &mut [f64], part: &[f64], count: usize) {
-    sum.iter_mut().zip(part).for_each(|(total, x)| *total += x / count as f64);
 }
 
 fn read(path: &Path) -> Result<Vec<f32>, Failure> {
