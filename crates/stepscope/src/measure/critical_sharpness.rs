@@ -5,6 +5,7 @@ use stepscope_types::{Estimate, Mode, Reading, Uncertainty};
 
 use super::batches::BatchSource;
 use super::cost::Cost;
+use super::critical_rate::CriticalRate;
 use super::crossing::{Crossing, NoCrossing};
 use super::objective::Objective;
 use super::operators::{BatchLoss, ProductError};
@@ -25,8 +26,8 @@ use crate::models::ParamTensors;
 /// Both are brackets that hold the answer of this batch; batches differ among each other by more than that. Kinks do
 /// no harm: only losses enter.
 ///
-/// The first search starts at twice the learning rate, later ones at the last answer (α*) or a mean of the latest (η_c); that of η_c follows the
-/// slope −gᵀv ([`Crossing::of_descent`]).
+/// The first search starts at twice the learning rate, later ones at the last answer (α*) or where the latest ones and the batch's own loss and
+/// slope say (η_c), following that slope.
 ///
 /// Cost: two or three forward passes of a batch, and where it is not lent its gradient; 4 to 10 forward passes of the probe examples. Source: `curvature`,
 /// sections 2.4 and 4.6 (α*: *The Break-Even Point*, Fig. 2; λ_c: Kalra et al. 2026). Invalid with momentum that
@@ -36,34 +37,46 @@ pub struct CriticalSharpnessProbe<'a, B = Batch> {
     batches: BatchSource<'a, B>,
     probe_examples: Objective<B>,
     raising_every: u64,
-    ratio: f64,
     num_readings: u64,
-    critical: Option<f64>,
+    critical: CriticalRate,
     raising: Option<f64>,
     cost: Cost,
+    /// The part of it that η_c had.
+    cost_of_critical: Cost,
 }
 
 impl<'a, B> CriticalSharpnessProbe<'a, B> {
     /// How much higher the loss is at α*.
     pub const RAISED: f64 = 1.2;
-    /// Weight of the last answer in where the next search for η_c starts.
-    const NEWEST: f64 = 0.3;
 
     /// A probe that takes steps from `batches` and watches `probe_examples`.
     pub fn new(batches: BatchSource<'a, B>, probe_examples: Objective<B>) -> Self {
-        let cost = Cost::gradients(batches.batch_size())
-            + Self::cost_along(batches.batch_size(), 3)
-            + Cost::forwards(probe_examples.num_examples()) * Crossing::MAX_EVALUATIONS as f64;
+        let cost = Self::first_cost(batches.batch_size(), probe_examples.num_examples());
         Self {
             batches,
             probe_examples,
             raising_every: 1,
-            ratio: Crossing::RATIO,
             num_readings: 0,
-            critical: None,
+            critical: CriticalRate::new(Crossing::RATIO),
             raising: None,
             cost,
+            cost_of_critical: Cost::ZERO,
         }
+    }
+
+    /// What a first reading is expected to cost, on a batch that nobody lends.
+    pub(crate) fn first_cost(batch_size: usize, num_examples: usize) -> Cost {
+        Cost::gradients(batch_size) + Self::cost_along(batch_size, 3) + Self::cost_of_raising(num_examples)
+    }
+
+    /// What α* costs: about seven forward passes of the probe examples.
+    pub(crate) fn cost_of_raising(num_examples: usize) -> Cost {
+        Cost::forwards(num_examples) * 7.0 + Cost::updates(6)
+    }
+
+    /// Whether the next reading has α*.
+    fn raises(&self) -> bool {
+        self.num_readings.is_multiple_of(self.raising_every)
     }
 
     /// What η_c costs beside the batch's gradient: forward passes, each at weights of its own, the direction and its slope.
@@ -80,7 +93,7 @@ impl<'a, B> CriticalSharpnessProbe<'a, B> {
     /// The same with η_c in a bracket whose ends have this `ratio` (above 1), in place of [`Crossing::RATIO`]: batches differ by more than a
     /// wide one.
     pub fn with_ratio(mut self, ratio: f64) -> Self {
-        self.ratio = ratio;
+        self.critical = self.critical.with_ratio(ratio);
         self
     }
 
@@ -104,7 +117,6 @@ impl<'a, B> CriticalSharpnessProbe<'a, B> {
         at: &ProbePoint<'_, N>,
         plain: &N,
     ) -> Result<(Result<Crossing, NoCrossing>, ParamTensors, usize, Cost), ProductError> {
-        let start = self.critical.unwrap_or(2.0 * at.first_rate());
         let along = |gradient: ParamTensors| {
             let direction = at.motion.direction(gradient.clone(), at.network);
             (gradient.dot(&direction), direction)
@@ -112,8 +124,8 @@ impl<'a, B> CriticalSharpnessProbe<'a, B> {
         if let Some(coming) = at.coming {
             let (level, gradient) = coming.loss_and_gradient();
             let (descent, direction) = along(gradient);
-            let loss = |length: f64| Ok(coming.loss(&direction.displace(plain.clone(), -length)));
-            let found = Crossing::of_descent::<ProductError>(start, descent, level, self.ratio, loss)?;
+            let loss = |length: f64| Ok::<_, ProductError>(coming.loss(&direction.displace(plain.clone(), -length)));
+            let found = self.critical.search(at.first_rate(), descent, level, loss)?;
             return Ok((found, direction, coming.num_examples(), Cost::ZERO));
         }
         self.batches.resize(at.batch_size);
@@ -121,7 +133,7 @@ impl<'a, B> CriticalSharpnessProbe<'a, B> {
         let batch = self.batches.objective(&indices);
         let (descent, direction) = along(gradient(at.network, &batch)?);
         let loss = |length: f64| batch.mean_loss(&direction.displace(plain.clone(), -length));
-        let found = Crossing::of_descent(start, descent, batch.mean_loss(plain)?, self.ratio, loss)?;
+        let found = self.critical.search(at.first_rate(), descent, batch.mean_loss(plain)?, loss)?;
         let cost = Cost::gradients(indices.len()) + Cost::forwards(indices.len());
         Ok((found, direction, indices.len(), cost))
     }
@@ -136,6 +148,14 @@ impl<N: BatchLoss<B>, B> Probe<N> for CriticalSharpnessProbe<'_, B> {
         self.cost
     }
 
+    fn next_cost(&self) -> Cost {
+        match self.num_readings {
+            0 => self.cost,
+            _ if self.raises() => self.cost_of_critical + Self::cost_of_raising(self.probe_examples.num_examples()),
+            _ => self.cost_of_critical,
+        }
+    }
+
     fn looks_at_coming_step(&self) -> bool {
         true
     }
@@ -144,27 +164,18 @@ impl<N: BatchLoss<B>, B> Probe<N> for CriticalSharpnessProbe<'_, B> {
         let plain = at.values();
         let (critical, direction, batch_size, cost) = self.critical(at, &plain)?;
         let num_examples = self.probe_examples.num_examples();
-        let raising = if self.num_readings.is_multiple_of(self.raising_every) {
-            Some(self.raising(at, &plain, &direction)?)
-        } else {
-            None
-        };
+        let raising = if self.raises() { Some(self.raising(at, &plain, &direction)?) } else { None };
         self.num_readings += 1;
 
         let evaluations = |crossing: &Result<Crossing, NoCrossing>| {
             crossing.map_or(Crossing::MAX_EVALUATIONS, |crossing| crossing.num_evaluations)
         };
-        self.cost = cost
-            + Self::cost_along(batch_size, evaluations(&critical))
+        self.cost_of_critical = cost + Self::cost_along(batch_size, evaluations(&critical));
+        self.cost = self.cost_of_critical
             + raising.as_ref().map_or(Cost::ZERO, |raising| {
                 let evaluations = evaluations(raising) as usize;
                 Cost::forwards(num_examples) * (evaluations + 1) as f64 + Cost::updates(evaluations)
             });
-        if let Ok(found) = critical {
-            // A batch's answer is off by a third from that of the next one; a mean of several, less.
-            let before = self.critical.unwrap_or(found.middle());
-            self.critical = Some(before.powf(1.0 - Self::NEWEST) * found.middle().powf(Self::NEWEST));
-        }
         self.raising = raising.and_then(Result::ok).map(|crossing| crossing.middle()).or(self.raising);
 
         let rate = reading(critical, &quantity::CRITICAL_LEARNING_RATE, batch_size, at.mode);
@@ -235,6 +246,7 @@ impl<B> Stateful for CriticalSharpnessProbe<'_, B> {
         state.put("critical", &self.critical);
         state.put("raising", &self.raising);
         state.put("cost", &self.cost);
+        state.put("cost_of_critical", &self.cost_of_critical);
     }
 
     fn load_state(&mut self, state: &State) -> Result<(), StateError> {
@@ -243,6 +255,7 @@ impl<B> Stateful for CriticalSharpnessProbe<'_, B> {
         self.critical = state.get("critical")?;
         self.raising = state.get("raising")?;
         self.cost = state.get("cost")?;
+        self.cost_of_critical = state.get("cost_of_critical")?;
         Ok(())
     }
 }

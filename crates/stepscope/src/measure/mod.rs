@@ -7,6 +7,7 @@ mod break_even_track;
 mod chords;
 mod coming_step;
 mod cost;
+mod critical_rate;
 mod critical_sharpness;
 mod crossing;
 mod distance;

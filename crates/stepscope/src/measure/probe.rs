@@ -44,6 +44,11 @@ pub trait Probe<N>: Stateful {
         Cost::ZERO
     }
 
+    /// What the next reading is expected to cost; as much as the last one, unless the probe knows better.
+    fn next_cost(&self) -> Cost {
+        self.cost()
+    }
+
     /// Whether it looks at [`ProbePoint::coming`], which is lent to those alone.
     fn looks_at_coming_step(&self) -> bool {
         false
