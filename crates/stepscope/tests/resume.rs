@@ -10,7 +10,7 @@ use stepscope::data::Dataset;
 use stepscope::measure::LocalQuadraticProbe;
 use stepscope::models::Model;
 use stepscope::train::{
-    Due, Event, Interrupt, Outcome, Run, RunError, ScheduledProbe, Sink, SinkError, Snapshot, TrainError,
+    Claim, Due, Event, Interrupt, Outcome, Run, RunError, ScheduledProbe, Sink, SinkError, Snapshot, TrainError,
 };
 use stepscope::types::spec::{
     Activation, DirectionRule, Instrument, LearningRateSpec, MeasureMode, MeasurePreset, ModelKind, Normalisation,
@@ -63,8 +63,11 @@ fn run(spec: &RunSpec, dataset: &Dataset, from: Option<&Checkpoint>) -> Ran {
     }
     let mut kept = Keep::default();
     let due = Due::From { start: 2, every: 5 };
-    let extra =
-        if spec.measure.enabled { vec![ScheduledProbe { probe: &mut probe, due, weight: 1.0 }] } else { Vec::new() };
+    let extra = if spec.measure.enabled {
+        vec![ScheduledProbe { probe: &mut probe, due, claim: Claim::Shares(1.0) }]
+    } else {
+        Vec::new()
+    };
     let outcome = prepared.train(extra, &mut kept).unwrap();
     Ran { outcome, kept, quadratics: format!("{:?}", probe.quadratics()) }
 }

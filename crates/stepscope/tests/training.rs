@@ -19,7 +19,9 @@ use stepscope::measure::{
 use stepscope::models::{Model, ParamLayout, ParamTensors};
 use stepscope::spectral::random::RandomStream;
 use stepscope::theory::Sampling;
-use stepscope::train::{Due, Event, MemorySink, Outcome, Run, RunError, ScheduledProbe, Sink, SinkError, TrainError};
+use stepscope::train::{
+    Claim, Due, Event, MemorySink, Outcome, Run, RunError, ScheduledProbe, Sink, SinkError, TrainError,
+};
 use stepscope::types::spec::{Activation, LearningRateSpec, ModelKind, Precision};
 use stepscope::types::{
     BatchSize, LearningRate, Momentum, Record, RunSpec, Seeds, Step, StopReason, TrainingDuration, quantity,
@@ -361,7 +363,8 @@ fn a_forecast_starts_at_the_measured_loss_and_follows_a_short_stretch() {
     let prepared = Run::prepare(&run, &dataset).unwrap();
     let (manifest, plan) = (prepared.manifest(0), prepared.plan().clone());
     let mut sink = MemorySink::default();
-    let extra = vec![ScheduledProbe { probe: &mut probe, due: Due::From { start: 20, every: 20 }, weight: 1.0 }];
+    let extra =
+        vec![ScheduledProbe { probe: &mut probe, due: Due::From { start: 20, every: 20 }, claim: Claim::Shares(1.0) }];
     prepared.train(extra, &mut sink).unwrap();
     let steps: Vec<u64> = probe.quadratics().iter().map(|(step, _)| step.0).collect();
     assert_eq!(steps, [20, 40]);

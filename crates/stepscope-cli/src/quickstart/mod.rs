@@ -9,7 +9,7 @@ use stepscope::data::Dataset;
 use stepscope::measure::LocalQuadraticProbe;
 use stepscope::predict::predict_run;
 use stepscope::record::RunFolder;
-use stepscope::train::{Plan, ScheduledProbe};
+use stepscope::train::{Claim, Plan, ScheduledProbe};
 use stepscope::types::RunSpec;
 use stepscope_report::advice::advise;
 use stepscope_report::{Run, RunSummary, summary_table};
@@ -75,7 +75,7 @@ fn train_and_predict(
     let lengths = Plan::new(spec, dataset.train.num_examples() as u64).map_err(Failure::bad_input)?;
     let mut probe = LocalQuadraticProbe::on_training_set(spec, dataset).map_err(Failure::bad_input)?;
     let due = plan::forecast_from(&lengths);
-    let extra = vec![ScheduledProbe { probe: &mut probe, due, weight: 1.0 }];
+    let extra = vec![ScheduledProbe { probe: &mut probe, due, claim: Claim::Shares(1.0) }];
     let (manifest, _) = execute(
         spec,
         dataset,

@@ -92,6 +92,11 @@ impl Backend {
         (self.precision == Precision::Bf16).then_some(DType::BF16)
     }
 
+    /// Whether what is computed here in training is what `other` computes for measurements.
+    pub fn computes_like(&self, other: &Self) -> bool {
+        self.dtype() == other.dtype() && self.product_dtype().is_none()
+    }
+
     /// The same device in another precision.
     ///
     /// # Errors

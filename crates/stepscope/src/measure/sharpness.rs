@@ -45,6 +45,10 @@ pub struct SharpnessProbe<B = Batch> {
     num_readings: u64,
     break_even: Option<BreakEvenMeter>,
     cost: Cost,
+    /// Of it, what the eigenpairs cost, those of the last cold start, and what the scaled Hessian's.
+    of_eigenpairs: Cost,
+    of_cold_start: Cost,
+    of_scaled: Cost,
 }
 
 /// What a reading of a [`SharpnessProbe`] leaves out to be cheap.
@@ -66,10 +70,14 @@ impl Pace {
     pub const FULL: Self =
         Self { first_products: None, warm_products: u64::MAX, gradient_every: 1, break_even_every: 1 };
 
+    /// Products of a reading that starts from an earlier one: on networks about five take it to a residual of a hundredth.
+    fn usual_products(&self) -> u64 {
+        self.warm_products.min(5)
+    }
+
     /// What a reading costs on average that starts from an earlier one.
     pub(crate) fn warm_cost(&self, num_examples: usize, with_break_even: bool) -> Cost {
-        // On networks a warm start to a residual of a hundredth takes about five products.
-        let products = products_cost(num_examples, self.warm_products.min(5));
+        let products = products_cost(num_examples, self.usual_products());
         let meter = if with_break_even { BreakEvenMeter::cost(num_examples) } else { Cost::ZERO };
         products
             + Cost::gradients(num_examples) * (1.0 / self.gradient_every as f64)
@@ -125,6 +133,9 @@ impl<B> SharpnessProbe<B> {
             pace: Pace::FULL,
             num_readings: 0,
             break_even: None,
+            of_eigenpairs: Cost::ZERO,
+            of_cold_start: Cost::ZERO,
+            of_scaled: Cost::ZERO,
         }
     }
 
@@ -161,6 +172,31 @@ impl<B> SharpnessProbe<B> {
         self.break_even = Some(meter);
         self.cost = self.cost + BreakEvenMeter::cost(self.objective.num_examples());
         self
+    }
+
+    /// What the next reading is expected to cost.
+    fn expected_cost(&self) -> Cost {
+        let is_due = |every: u64| self.num_readings.is_multiple_of(every.max(1));
+        let num_examples = self.objective.num_examples();
+        let meter = match &self.break_even {
+            Some(_) if is_due(self.pace.break_even_every) => BreakEvenMeter::cost(num_examples),
+            _ => Cost::ZERO,
+        };
+        if self.num_readings == 0 {
+            let num_scouts = self.scout.as_ref().map_or(0, Objective::num_examples);
+            return cold_cost(num_examples, num_scouts, self.pace) + meter;
+        }
+        let gradient = if is_due(self.pace.gradient_every) { Cost::gradients(num_examples) } else { Cost::ZERO };
+        let products = match self.tracker.num_since_cold() {
+            _ if self.starts_cold() => self.of_cold_start,
+            1 => products_cost(num_examples, self.pace.usual_products()),
+            _ => self.of_eigenpairs,
+        };
+        products + self.of_scaled + gradient + meter
+    }
+
+    fn starts_cold(&self) -> bool {
+        self.tracker.vectors().first().is_none_or(|vector| self.tracker.is_cold(vector.len()))
     }
 
     /// The eigenpairs at this point, and what they cost.
@@ -224,7 +260,8 @@ impl<B> SharpnessProbe<B> {
             _ => StartVector::Random,
         };
         let outcome = self.lanczos.run(&mut operator, start, &mut self.random)?;
-        self.cost = self.cost + products_cost(self.objective.num_examples(), outcome.num_products);
+        self.of_scaled = products_cost(self.objective.num_examples(), outcome.num_products);
+        self.cost = self.cost + self.of_scaled;
         let Some(top) = outcome.eigenpairs.into_iter().next() else { return Ok(Vec::new()) };
         let of_scaled = &quantity::PRECONDITIONED_TOP_EIGENVALUE;
         let felt = Estimate::new(top.eigenvalue, of_scaled.unit, Uncertainty::Residual(top.residual))
@@ -280,6 +317,10 @@ impl<N: BatchLoss<B>, B> Probe<N> for SharpnessProbe<B> {
         self.cost
     }
 
+    fn next_cost(&self) -> Cost {
+        self.expected_cost()
+    }
+
     fn measure(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Measured>, ProbeError> {
         let num_examples = self.objective.num_examples();
         let mut measured = Vec::new();
@@ -291,6 +332,10 @@ impl<N: BatchLoss<B>, B> Probe<N> for SharpnessProbe<B> {
         };
         measured.extend(gradient.iter().map(|gradient| self.exact(&quantity::GRADIENT_NORM, norm(gradient), at)));
         let (Tracked { outcome, num_scout_products }, cost) = self.track(at, gradient.as_deref())?;
+        self.of_eigenpairs = cost;
+        if self.tracker.num_since_cold() == 1 {
+            self.of_cold_start = cost;
+        }
         self.cost = cost + if wants_gradient { Cost::gradients(num_examples) } else { Cost::ZERO };
         let mut num_products = outcome.num_products + num_scout_products;
         let is_hessian = self.curvature != Curvature::GaussNewton;
@@ -326,7 +371,7 @@ impl<B> Stateful for SharpnessProbe<B> {
         if let Some(meter) = &self.break_even {
             state.nest("break_even", meter);
         }
-        state.put("cost", &self.cost);
+        state.put("cost", &[self.cost, self.of_eigenpairs, self.of_cold_start, self.of_scaled]);
     }
 
     fn load_state(&mut self, state: &State) -> Result<(), StateError> {
@@ -341,7 +386,7 @@ impl<B> Stateful for SharpnessProbe<B> {
         if let Some(meter) = &mut self.break_even {
             state.restore("break_even", meter)?;
         }
-        self.cost = state.get("cost")?;
+        [self.cost, self.of_eigenpairs, self.of_cold_start, self.of_scaled] = state.get("cost")?;
         Ok(())
     }
 }

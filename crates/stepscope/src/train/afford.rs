@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use stepscope_types::RunSpec;
 use stepscope_types::spec::{Instrument, MeasureBudget};
 
-use super::budget::Budget;
+use super::budget::{Budget, Claim};
 use super::plan::Plan;
+use super::probes::{CRITICAL_EXAMPLES, RAISING_EVERY};
 use crate::data::Batch;
-use crate::measure::{Cost, CostModel, CriticalSharpnessProbe, Pace, sharpness};
+use crate::measure::{BreakEvenMeter, Cost, CostModel, CriticalSharpnessProbe, Pace, sharpness};
 
 /// The shares of a run's budget, known before it starts: from them follows how many examples each probe looks at, so that dear ones
 /// read less exactly rather than never.
 ///
 /// Where it can be paid, the sharpness over all probe examples every [`Means::SHARPNESS_WITHIN`] and the critical rate every
-/// [`Means::CRITICAL_WITHIN`] trained examples come first (a little later, or over fewer examples, where that cannot), and what is left is shared out. Few readings of many examples
+/// [`Means::CRITICAL_WITHIN`] trained examples come first (a little later, or over fewer examples, where that cannot): they are promised what that
+/// costs, and what is left is shared out. Few readings of many examples
 /// are preferred to many of few: fewer examples have another matrix.
 #[derive(Debug, Clone)]
 pub(super) struct Means {
@@ -24,10 +26,17 @@ pub(super) struct Means {
     shares: BTreeMap<Instrument, f64>,
     /// Readings of the sharpness that are planned for.
     num_sharpness: f64,
-    /// The most steps between two readings of sharpness and critical rate, where those are promised.
-    within: Option<[u64; 2]>,
-    examples: u64,
+    promises: BTreeMap<Instrument, Promise>,
     model: CostModel,
+}
+
+/// Readings that an instrument gets, whatever the others want.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Promise {
+    /// Steps between two of them.
+    every: u64,
+    /// What they cost together.
+    cost: f64,
 }
 
 /// How long a run is, and how often its probes are due.
@@ -35,16 +44,19 @@ pub(super) struct Means {
 struct RunLength {
     num_steps: u64,
     batch_size: f64,
-    num_due: f64,
+    /// Steps between two readings of an instrument without a budget, and of one that is read between the others.
+    every: [u64; 2],
+    /// Whether probes may look at what the coming step computes anyway, and nothing else has to be computed for a reading.
+    lends: bool,
 }
 
 impl RunLength {
-    /// Readings at intervals of so many trained examples, with the one at the start.
-    fn times(&self, examples: f64) -> f64 {
-        self.num_steps as f64 * self.batch_size / examples + 1.0
+    /// Readings every so many steps, with those at the start and at the end.
+    fn times(&self, every: u64) -> f64 {
+        self.num_steps.div_ceil(every.max(1)) as f64 + 1.0
     }
 
-    /// The same in steps.
+    /// So many trained examples in steps.
     fn steps(&self, examples: f64) -> u64 {
         ((examples / self.batch_size) as u64).max(1)
     }
@@ -82,7 +94,8 @@ impl Means {
     /// Readings of the sharpness that even a short run should have.
     const FEWEST_READINGS: f64 = 5.0;
 
-    pub(super) fn of(spec: &RunSpec, plan: &Plan, model: CostModel) -> Self {
+    /// Of a run; `lends` says whether probes see what its steps compute.
+    pub(super) fn of(spec: &RunSpec, plan: &Plan, lends: bool, model: CostModel) -> Self {
         let mut chosen = spec.measure.chosen_instruments();
         // The meter needs the eigenvector: asking for it alone brings the sharpness with it.
         if chosen.contains(&Instrument::BreakEven) && !chosen.contains(&Instrument::Sharpness) {
@@ -91,7 +104,8 @@ impl Means {
         let run = RunLength {
             num_steps: plan.num_steps,
             batch_size: plan.mean_batch_size(),
-            num_due: (plan.num_steps / plan.measure_every.max(1) + 1) as f64,
+            every: [plan.measure_every, (plan.measure_every / 5).max(1)],
+            lends,
         };
         Self::new(&chosen, spec.measure.chosen_budget(), spec.measure.examples, run, model)
     }
@@ -104,59 +118,92 @@ impl Means {
         model: CostModel,
     ) -> Self {
         let whole = Budget::affordable(budget, run.num_steps, run.batch_size);
-        let mut means = Self { whole, shares: BTreeMap::new(), num_sharpness: 1.0, within: None, examples, model };
+        let mut means = Self { whole, shares: BTreeMap::new(), num_sharpness: 1.0, promises: BTreeMap::new(), model };
         if !means.are_limited() {
             return means;
         }
-        let promised = means.promised(chosen, run);
-        let rest = whole - promised.iter().map(|(_, cost)| cost).sum::<f64>();
+        let promises = means.least(chosen, examples, run);
+        let rest = whole - promises.values().map(|promise| promise.cost).sum::<f64>();
         let total_weight = chosen.iter().copied().map(weight).sum::<f64>().max(1.0);
         for &instrument in chosen {
-            let own = promised.iter().find(|(other, _)| *other == instrument).map_or(0.0, |(_, cost)| *cost);
+            let own = promises.get(&instrument).map_or(0.0, |promise| promise.cost);
             means.shares.insert(instrument, own + rest * weight(instrument) / total_weight);
         }
+        means.promises = means.more_often(promises, examples, chosen.contains(&Instrument::BreakEven), run);
         means
     }
 
-    /// What the promised readings cost; nothing where they cannot be paid at intervals half as long again or over a quarter of the examples.
-    fn promised(&mut self, chosen: &[Instrument], run: RunLength) -> Vec<(Instrument, f64)> {
+    /// The least that is promised; nothing where it cannot be paid at intervals half as long again or over a quarter of the examples.
+    fn least(&mut self, chosen: &[Instrument], examples: u64, run: RunLength) -> BTreeMap<Instrument, Promise> {
         let is_alone = chosen.iter().all(|&other| weight(other) == 0.0 || weight(other) >= 2.0);
         let most = if is_alone { self.whole } else { Self::PROMISED * self.whole };
-        // Three evaluations or four: batches differ from each other by a factor.
-        let of_critical =
-            [3, 4, 4].map(|count| CriticalSharpnessProbe::<Batch>::cost_along(run.batch_size as usize, count));
-        let critical = of_critical.map(|cost| self.model.worth(cost)).iter().sum::<f64>() / 3.0;
         let [.., cheapest] = Self::PACES;
         let with_break_even = chosen.contains(&Instrument::BreakEven);
         // Rather a little later than of half the examples.
         for (part, stretch) in [(1, 1.0), (1, 1.25), (1, 1.5), (2, 1.0), (4, 1.0)] {
-            let [every_sharpness, every_critical] =
-                [Self::SHARPNESS_WITHIN, Self::CRITICAL_WITHIN].map(|within| stretch * within);
-            self.num_sharpness = self.num_sharpness(every_sharpness, run);
-            let sharpness = self.price(&Self::sharpness_plan(self.examples / part, cheapest), with_break_even);
-            let costs = [
-                (Instrument::Sharpness, sharpness),
-                (Instrument::CriticalSharpness, critical * run.times(every_critical)),
-            ];
-            let promised: Vec<_> = costs.into_iter().filter(|(instrument, _)| chosen.contains(instrument)).collect();
-            if promised.iter().map(|(_, cost)| cost).sum::<f64>() <= most {
-                self.within = Some([every_sharpness, every_critical].map(|examples| run.steps(examples)));
-                return promised;
+            let [of_sharpness, of_critical] =
+                [Self::SHARPNESS_WITHIN, Self::CRITICAL_WITHIN].map(|within| run.steps(stretch * within));
+            self.num_sharpness = Self::FEWEST_READINGS.min(run.times(run.every[0])).max(run.times(of_sharpness));
+            let plan = Self::sharpness_plan(examples / part, cheapest);
+            let sharpness = Promise { every: of_sharpness, cost: self.price(&plan, with_break_even) };
+            let critical = Promise { every: of_critical, cost: self.critical(of_critical, run) };
+            let both = [(Instrument::Sharpness, sharpness), (Instrument::CriticalSharpness, critical)];
+            // What nobody lends is computed for each reading of the critical rate: nothing is promised then.
+            let can_be = |one| chosen.contains(&one) && (run.lends || one != Instrument::CriticalSharpness);
+            let promises: BTreeMap<_, _> = both.into_iter().filter(|(one, _)| can_be(*one)).collect();
+            if promises.values().map(|promise| promise.cost).sum::<f64>() <= most {
+                return promises;
             }
         }
-        self.num_sharpness = self.num_sharpness(Self::SHARPNESS_WITHIN, run).min(run.num_due);
-        Vec::new()
+        self.num_sharpness = run.times(run.steps(Self::SHARPNESS_WITHIN)).min(run.times(run.every[0]));
+        self.num_sharpness = self.num_sharpness.max(Self::FEWEST_READINGS.min(run.times(run.every[0])));
+        BTreeMap::new()
     }
 
-    /// Readings of the sharpness at intervals of so many trained examples.
-    fn num_sharpness(&self, within: f64, run: RunLength) -> f64 {
-        Self::FEWEST_READINGS.min(run.num_due).max(run.times(within))
+    /// The same as often as the shares pay for, in step with other readings: at a multiple of the interval without a budget, if one
+    /// is no longer than what is promised at least.
+    fn more_often(
+        &self,
+        least: BTreeMap<Instrument, Promise>,
+        examples: u64,
+        with_break_even: bool,
+        run: RunLength,
+    ) -> BTreeMap<Instrument, Promise> {
+        let plan = self.sharpness(examples, with_break_even);
+        let cost = |instrument, every| match instrument {
+            Instrument::CriticalSharpness => self.critical(every, run),
+            _ => self.price_of(&plan, run.times(every), with_break_even),
+        };
+        let often = |(instrument, promise): (Instrument, Promise)| {
+            let [slow, fast] = run.every;
+            let usual = if instrument == Instrument::CriticalSharpness { fast } else { slow }.max(1);
+            let share = self.share(instrument);
+            let every = (1..=promise.every / usual)
+                .map(|count| count * usual)
+                .find(|&every| cost(instrument, every) <= share)
+                .unwrap_or(promise.every);
+            (instrument, Promise { every, cost: cost(instrument, every) })
+        };
+        least.into_iter().map(often).collect()
+    }
+
+    /// What readings of the critical rate every so many steps cost together.
+    fn critical(&self, every: u64, run: RunLength) -> f64 {
+        let batch_size = run.batch_size as usize;
+        // Three evaluations or four: batches differ from each other by a factor.
+        let along = [3, 3, 4].map(|count| CriticalSharpnessProbe::<Batch>::cost_along(batch_size, count));
+        let mean = along.map(|cost| self.model.worth(cost)).iter().sum::<f64>() / 3.0;
+        let raising = CriticalSharpnessProbe::<Batch>::cost_of_raising(CRITICAL_EXAMPLES as usize);
+        let first = CriticalSharpnessProbe::<Batch>::first_cost(batch_size, CRITICAL_EXAMPLES as usize);
+        let num_later = run.times(every) - 1.0;
+        self.model.worth(first) + num_later * (mean + self.model.worth(raising) / RAISING_EVERY as f64)
     }
 
     /// Without a limit.
     pub(super) fn unlimited() -> Self {
         let model = CostModel::with(1, 0, 1);
-        Self { whole: f64::INFINITY, shares: BTreeMap::new(), num_sharpness: 1.0, within: None, examples: 1, model }
+        let (shares, promises) = (BTreeMap::new(), BTreeMap::new());
+        Self { whole: f64::INFINITY, shares, num_sharpness: 1.0, promises, model }
     }
 
     /// Whether there is a limit.
@@ -166,29 +213,24 @@ impl Means {
 
     /// The steps between two readings of an instrument that is read every `every` steps without a budget.
     pub(super) fn every(&self, instrument: Instrument, every: u64) -> u64 {
-        match (instrument, self.within) {
-            (Instrument::Sharpness | Instrument::BreakEven, Some([within, _])) => every.min(within),
-            (Instrument::CriticalSharpness, Some([_, within])) => every.min(within),
-            _ => every,
-        }
+        self.promise(instrument).map_or(every, |promise| promise.every)
     }
 
-    /// How many shares of the budget an instrument's probe has, where the mean is one.
-    pub(super) fn weight(&self, instrument: Instrument) -> f64 {
+    /// What an instrument's probe may claim of the budget.
+    pub(super) fn claim(&self, instrument: Instrument) -> Claim {
+        if let Some(promise) = self.promise(instrument) {
+            return Claim::Promised(promise.cost / self.whole);
+        }
         match self.shares.get(&instrument) {
-            Some(share) if *share > 0.0 => share * self.shares.len() as f64 / self.whole,
-            _ => 1.0,
+            Some(share) if *share > 0.0 => Claim::Shares(share * self.shares.len() as f64 / self.whole),
+            _ => Claim::Shares(1.0),
         }
     }
 
-    /// The part of the budget that should be there at the start: what the first reading of the sharpness costs where later ones are
-    /// promised, and else no less than anything could.
-    pub(super) fn first_readings(&self) -> f64 {
-        if self.within.is_none() {
-            return 1.0;
-        }
-        let plan = self.sharpness(self.examples, false);
-        self.model.worth(Self::cold(&plan)) / self.whole
+    fn promise(&self, instrument: Instrument) -> Option<&Promise> {
+        // The meter reads with the sharpness.
+        let read_with = if instrument == Instrument::BreakEven { Instrument::Sharpness } else { instrument };
+        self.promises.get(&read_with)
     }
 
     fn share(&self, instrument: Instrument) -> f64 {
@@ -207,8 +249,14 @@ impl Means {
 
     /// What the planned readings of the sharpness cost together.
     fn price(&self, plan: &SharpnessPlan, with_break_even: bool) -> f64 {
-        let warm = plan.pace.warm_cost(plan.num_examples as usize, with_break_even);
-        self.model.worth(Self::cold(plan)) + (self.num_sharpness - 1.0) * self.model.worth(warm)
+        self.price_of(plan, self.num_sharpness, with_break_even)
+    }
+
+    fn price_of(&self, plan: &SharpnessPlan, num_readings: f64, with_break_even: bool) -> f64 {
+        let num_examples = plan.num_examples as usize;
+        let warm = plan.pace.warm_cost(num_examples, with_break_even);
+        let meter = if with_break_even { BreakEvenMeter::cost(num_examples) } else { Cost::ZERO };
+        self.model.worth(Self::cold(plan) + meter) + (num_readings - 1.0) * self.model.worth(warm)
     }
 
     /// The most examples, and of those the most thorough readings, at which as many as are planned for can be paid; `examples` at most.
@@ -270,7 +318,8 @@ mod tests {
 
     /// A run of so many steps of 128 on a network of inner layers, read 21 times.
     fn means(num_steps: u64, budget: &str, chosen: &[Instrument]) -> Means {
-        let run = RunLength { num_steps, batch_size: 128.0, num_due: 21.0 };
+        let every = [num_steps / 20, num_steps / 100];
+        let run = RunLength { num_steps, batch_size: 128.0, every, lends: true };
         Means::new(chosen, budget.parse().ok(), 1024, run, CostModel::with(1, 0, 1000))
     }
 
@@ -306,17 +355,22 @@ mod tests {
             let means = means(num_steps, "5%", &pair);
             let plan = means.sharpness(1024, false);
             assert_eq!(plan.num_examples, 1024, "{plan:?}");
-            let due = [Instrument::Sharpness, Instrument::CriticalSharpness].map(|one| means.every(one, 10_000));
-            assert_eq!(due, [1500, 100]);
-            // Both rates are paid, by the prices that are charged.
-            let num = [num_steps as f64 / 1500.0, num_steps as f64 / 100.0];
+            let every = pair.map(|one| means.every(one, 10_000));
+            assert!(every[0] <= 1500 && every[1] <= 100, "{every:?}");
+            // Both are paid, by the prices that are charged.
+            let part = |one| match means.claim(one) {
+                Claim::Promised(part) => part * means.whole,
+                shares => panic!("{shares:?}"),
+            };
             let warm = means.model.worth(plan.pace.warm_cost(1024, false));
             let critical = means.model.worth(CriticalSharpnessProbe::<Batch>::cost_along(128, 3));
-            assert!(num[0] * warm <= means.share(Instrument::Sharpness), "{plan:?}");
-            assert!(num[1] * critical <= means.share(Instrument::CriticalSharpness));
+            assert!((num_steps / every[0]) as f64 * warm <= part(pair[0]), "{plan:?}");
+            assert!((num_steps / every[1]) as f64 * critical <= part(pair[1]));
+            assert!(part(pair[0]) + part(pair[1]) <= means.whole);
         }
         let poor = means(20_000, "0.5%", &pair);
         assert_eq!(poor.every(Instrument::Sharpness, 10_000), 10_000, "nothing is promised that cannot be paid");
+        assert!(matches!(poor.claim(Instrument::Sharpness), Claim::Shares(_)));
         let all: f64 = USUAL.iter().map(|&one| means(20_000, "5%", &USUAL).share(one)).sum();
         let whole = means(20_000, "5%", &USUAL).whole;
         assert!((all / whole - 1.0).abs() < 1e-12, "{all} of {whole}");

@@ -58,12 +58,6 @@ impl<N: Network> TrainingLoop<'_, N> {
             .with_narrow_losses(self.narrow_losses);
         Drawn { batch: self.loader.next_batch(&self.device, self.dtype), oracle }
     }
-
-    /// Whether the coming step computes what probes measure: in their mode and numbers, at the weights that they see.
-    pub(super) fn can_lend(&self) -> bool {
-        let same_numbers = self.measure_dtype == self.dtype && self.product_dtype.is_none();
-        same_numbers && self.measured_mode.is_of_training() && !self.method.trains_elsewhere()
-    }
 }
 
 impl<N: Network> ComingStep<InMode<N>> for Lender<'_, N> {

@@ -13,6 +13,7 @@ mod measured_mode;
 mod plan;
 mod probes;
 mod range_test;
+mod readings;
 mod run;
 mod run_loop;
 mod saved;
@@ -21,6 +22,7 @@ mod steering;
 
 pub use averaging::AverageSetup;
 pub(crate) use averaging::{SAVED_BANK, bank, paired_gain, statistics_of};
+pub use budget::Claim;
 pub use device_check::{DeviceCheck, check_device};
 pub use divergence::DivergenceWatch;
 pub use event::{Event, FanOut, MemorySink, RecordRef, Sink, SinkError, Snapshot};

@@ -53,12 +53,12 @@ impl<'d, N: Network> RunProbes<'d, N> {
         self.probes.iter_mut().map(|(instrument, probe)| (*instrument, probe.as_mut()))
     }
 
-    /// The probes with the steps at which they measure, and their shares of the budget.
+    /// The probes with the steps at which they measure, and what they may claim of the budget.
     pub(super) fn scheduled(&mut self, plan: &Plan, means: &Means) -> Vec<ScheduledProbe<'_, N>> {
         let scheduled = self.probes.iter_mut().map(|(instrument, probe)| ScheduledProbe {
             probe: probe.as_mut(),
             due: due(*instrument, plan, means),
-            weight: means.weight(*instrument),
+            claim: means.claim(*instrument),
         });
         scheduled.collect()
     }
@@ -255,7 +255,7 @@ impl<'d> Bench<'d, '_> {
 }
 
 /// Probe examples on which the raising of the loss is watched: a rise of a fifth needs no more.
-const CRITICAL_EXAMPLES: u64 = 256;
+pub(super) const CRITICAL_EXAMPLES: u64 = 256;
 /// Batches that a reading of the batch sharpness may draw.
 const MAX_SHARPNESS_BATCHES: usize = 64;
 /// Half the 95 % interval of the batch sharpness at which a reading stops, relative to its value.
@@ -269,6 +269,6 @@ const NUM_GAUGE_UPDATES: usize = 8;
 /// Probe examples on which it evaluates them.
 const GAUGE_EXAMPLES: u64 = 512;
 /// Readings of the critical learning rate for one of the steps that raise the loss, where there is a budget.
-const RAISING_EVERY: u64 = 50;
+pub(super) const RAISING_EVERY: u64 = 50;
 /// Ratio of the ends of a critical rate's bracket, where there is a budget.
 const WIDE_BRACKET: f64 = 1.5;

@@ -207,14 +207,16 @@ impl<'a> Run<'a> {
         let (num_train, seeds) = (dataset.train.num_examples(), spec.seeds);
         let (plain, dtype) = (backend.plain(), backend.dtype());
         let model = CostModel::of(&network, dataset.shape, &backend.tracked(), dtype);
-        let means = Means::of(spec, &plan, model);
+        let method = method(spec, &plan, num_train as u64, &ParamLayout::of(&network))?;
+        let lends = backend.computes_like(&measured_on) && measured_mode.is_of_training() && !method.trains_elsewhere();
+        let means = Means::of(spec, &plan, lends, model);
         let mut own = RunProbes::new(spec, dataset, &measured_on, &means)?;
         let mut probes = own.scheduled(&plan, &means);
         // Field by field, so that the longer borrow of the caller's probes may shrink to that of the ones above.
-        probes.extend(extra.into_iter().map(|ScheduledProbe { probe, due, weight }| ScheduledProbe {
+        probes.extend(extra.into_iter().map(|ScheduledProbe { probe, due, claim }| ScheduledProbe {
             probe,
             due,
-            weight,
+            claim,
         }));
 
         let num_statistics = spec.average.statistics_examples.min(num_train as u64);
@@ -242,12 +244,12 @@ impl<'a> Run<'a> {
             ),
             // Apart from the training stream, so that measuring the learning rate does not change the order of the examples.
             line_sampler: line_sampler(spec, num_train)?,
-            method: method(spec, &plan, num_train as u64, &ParamLayout::of(&network))?,
+            method,
             probes,
             measured_mode,
+            lends,
             budget: spec.measure.chosen_budget(),
             cost_model: model,
-            first_readings: means.first_readings(),
             dropout_seed: seeds.data_seed(),
             micro_batch_size: spec.train.micro_batch_size.map(BatchSize::get),
             statistics_examples,

@@ -10,21 +10,21 @@ use stepscope_types::{Estimate, Measurement, Mode, Reading, Step, StopReason, Ti
 use thiserror::Error;
 
 use super::averaging::{AverageSetup, Averages, with_own_statistics};
-use super::budget::Budget;
+use super::budget::{Budget, Claim};
 use super::clock::Clock;
 use super::divergence::DivergenceWatch;
 use super::event::{Event, Sink, SinkError, Snapshot};
 use super::interrupt::Interrupt;
-use super::lending::{Drawn, Lender};
+use super::lending::Drawn;
 use super::measured_mode::MeasuredMode;
 use super::plan::Plan;
 use super::schedule::Due;
 use crate::checkpoint::{NETWORK, State, StateError};
 use crate::control::schedule::ScheduleRecorder;
-use crate::control::{Context, Halt, Method, Numbered, Passes, StepReport, pass_seed};
+use crate::control::{Context, Halt, Method, Numbered, Passes, StepReport};
 use crate::data::{Batch, Dataset, Loader, Sampler};
-use crate::measure::{ComingStep, Cost, CostModel, Measured, Objective, Probe, ProbeError, ProbePoint, SharedReadings};
-use crate::models::{InMode, Network, ParamLayout, in_precision};
+use crate::measure::{CostModel, Measured, Objective, Probe, ProbeError};
+use crate::models::{InMode, Network, ParamLayout};
 
 /// A probe with the steps at which it measures.
 pub struct ScheduledProbe<'p, N> {
@@ -32,8 +32,8 @@ pub struct ScheduledProbe<'p, N> {
     pub probe: &'p mut dyn Probe<N>,
     /// When it measures.
     pub due: Due,
-    /// How many shares of a budget it has where others have one: above 0.
-    pub weight: f64,
+    /// What it may claim of a budget.
+    pub claim: Claim,
 }
 
 /// Everything that a run consists of.
@@ -62,12 +62,12 @@ pub struct TrainingLoop<'p, N: Network> {
     pub probes: Vec<ScheduledProbe<'p, InMode<N>>>,
     /// How the probes see the network.
     pub measured_mode: MeasuredMode,
+    /// Whether the coming step computes what probes measure: in their mode and numbers, at the weights that they see.
+    pub lends: bool,
     /// What all readings together may cost, as a share of the training; `None` for no limit.
     pub budget: Option<MeasureBudget>,
     /// What the parts of a reading are worth on this network.
     pub cost_model: CostModel,
-    /// The share of the budget that the first readings may take, at most a fifth.
-    pub first_readings: f64,
     /// Where every step's dropout masks come from.
     pub dropout_seed: u64,
     /// Examples a pass; `None` for a whole batch.
@@ -138,18 +138,18 @@ pub enum TrainError {
 }
 
 /// What changes from step to step beside the network and the parts of the loop.
-struct Progress {
-    step: Step,
+pub(super) struct Progress {
+    pub(super) step: Step,
     last_learning_rate: Option<f64>,
     schedules: ScheduleRecorder,
     watch: DivergenceWatch,
     averages: Option<Averages>,
-    budget: Budget,
+    pub(super) budget: Budget,
     /// The coming step's batch, where probes have seen it already.
-    drawn: Option<Drawn>,
+    pub(super) drawn: Option<Drawn>,
     updates: u64,
     passes: Passes,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 impl Progress {
@@ -178,14 +178,14 @@ impl<N: Network> TrainingLoop<'_, N> {
         let mut stop = None;
         // A gauged learning rate may bring the end nearer.
         while now.step.0 < self.plan.num_steps && stop.is_none() {
-            network = self.settled(network, now.step);
+            network = self.settled(network, &now);
             self.save_due(&now, &network, &layout, sink)?;
             self.measure_due(&mut now, &network, &layout, sink)?;
             self.evaluate_averages(&now, &network, sink)?;
             (network, stop) = self.advance(network, &mut now, sink)?;
         }
         if stop.is_none() {
-            network = self.settled(network, now.step);
+            network = self.settled(network, &now);
             self.save_due(&now, &network, &layout, sink)?;
             self.measure_due(&mut now, &network, &layout, sink)?;
             self.evaluate_averages(&now, &network, sink)?;
@@ -204,10 +204,11 @@ impl<N: Network> TrainingLoop<'_, N> {
 
     /// The network as it may be looked at. Where gradients are taken elsewhere its running statistics are those of other weights; they
     /// are computed anew at steps where somebody looks, from examples that are the same every time. No step depends on them.
-    fn settled(&self, network: N, step: Step) -> N {
-        let (step, last) = (step.0, self.plan.num_steps);
+    fn settled(&self, network: N, now: &Progress) -> N {
+        let (step, last) = (now.step.0, self.plan.num_steps);
         let is_seen = self.plan.saves_at(step) || step == last || self.interrupt.is_requested();
-        if self.method.trains_elsewhere() && (is_seen || self.probes.iter().any(|probe| probe.due.at(step, last))) {
+        let is_wanted = || (0..self.probes.len()).any(|index| self.is_wanted(index, now));
+        if self.method.trains_elsewhere() && (is_seen || is_wanted()) {
             with_own_statistics(network, &self.statistics_examples)
         } else {
             network
@@ -222,8 +223,7 @@ impl<N: Network> TrainingLoop<'_, N> {
             schedules: ScheduleRecorder::default(),
             watch: DivergenceWatch::new(),
             averages: self.averages.take().map(|setup| Averages::new(&self.plan, setup)),
-            budget: Budget::new(self.budget, self.plan.num_steps, self.plan.mean_batch_size(), self.cost_model)
-                .starting_with(self.first_readings),
+            budget: Budget::new(self.budget, self.plan.num_steps, self.plan.mean_batch_size(), self.cost_model),
             drawn: None,
             updates: 0,
             passes: Passes::default(),
@@ -364,84 +364,6 @@ impl<N: Network> TrainingLoop<'_, N> {
         Ok(())
     }
 
-    /// Measures what is due, and lets the learning rate decide on it.
-    fn measure_due(
-        &mut self,
-        now: &mut Progress,
-        network: &N,
-        layout: &ParamLayout,
-        sink: &mut dyn Sink,
-    ) -> Result<(), TrainError> {
-        let (step, measured) = (now.step, self.take_readings(now, network, layout, sink)?);
-        if let Some(decision) = self.method.decide(step, &measured) {
-            let (epoch, timing) = (self.plan.epoch(step.0), now.clock.now(None));
-            sink.receive(&Event::Decided { step, epoch, decision, timing })?;
-        }
-        self.plan.num_steps = self.method.end().unwrap_or(self.plan.num_steps);
-        Ok(())
-    }
-
-    fn take_readings(
-        &mut self,
-        now: &mut Progress,
-        network: &N,
-        layout: &ParamLayout,
-        sink: &mut dyn Sink,
-    ) -> Result<Vec<Measured>, TrainError> {
-        let step = now.step;
-        let due: Vec<usize> =
-            (0..self.probes.len()).filter(|&index| self.probes[index].due.at(step.0, self.plan.num_steps)).collect();
-        let wanted = |&index: &usize| {
-            let ScheduledProbe { probe, weight, .. } = &self.probes[index];
-            (probe.name(), probe.cost(), *weight)
-        };
-        let costs: Vec<(&str, Cost, f64)> = due.iter().map(wanted).collect();
-        let admitted = now.budget.admit(step.0, &costs);
-        let mut all = Vec::new();
-        if !admitted.contains(&true) {
-            return Ok(all);
-        }
-        let due: Vec<usize> =
-            due.into_iter().zip(admitted).filter_map(|(index, taken)| taken.then_some(index)).collect();
-        let is_wanted = due.iter().any(|&index| self.probes[index].probe.looks_at_coming_step());
-        let drawn = (is_wanted && step.0 < self.plan.num_steps && self.can_lend()).then(|| self.draw());
-        let lender = drawn.map(|drawn| Lender::new(network, drawn, pass_seed(self.dropout_seed, step.0, 0)));
-        let cast;
-        let (network, layout) = if self.measure_dtype == self.dtype {
-            (network, layout)
-        } else {
-            let there = in_precision(network.clone(), self.measure_dtype);
-            cast = (ParamLayout::of(&there), there);
-            (&cast.1, &cast.0)
-        };
-        let (view, cost) = self.measured_mode.view(network);
-        now.budget.charge_preparation(cost);
-        let mode = self.measured_mode.mode();
-        let batch_size = Some(self.plan.batches.size(step.0));
-        let (shared, motion, learning_rate) =
-            (SharedReadings::default(), self.method.motion(), self.method.learning_rate());
-        let coming = lender.as_ref().map(|lender| lender as &dyn ComingStep<InMode<N>>);
-        let (network, shared) = (&view, Some(&shared));
-        let point = ProbePoint { network, layout, step, learning_rate, batch_size, motion, shared, coming, mode };
-        for index in due {
-            let probe = &mut self.probes[index].probe;
-            let (started, lent) = (Instant::now(), lender.as_ref().map_or(0.0, Lender::seconds));
-            let measured = probe.measure(&point).map_err(|source| TrainError::Probe { step, source })?;
-            now.budget.charge(probe.name(), probe.cost());
-            let lent = lender.as_ref().map_or(0.0, Lender::seconds) - lent;
-            let cost = (started.elapsed().as_secs_f64() - lent) / measured.len().max(1) as f64;
-            all.extend(measured.iter().cloned());
-            for measured in measured {
-                sink.receive(&Event::Measured(self.measurement(step, measured, now.clock.now(Some(cost)))))?;
-            }
-            if let Some(spectrum) = self.probes[index].probe.take_spectrum() {
-                sink.receive(&Event::Spectrum(Arc::new(spectrum)))?;
-            }
-        }
-        now.drawn = lender.map(Lender::take_back);
-        Ok(all)
-    }
-
     /// Reads the averages where they are due: at the end, and along the run where the specification says so.
     fn evaluate_averages(&self, now: &Progress, network: &N, sink: &mut dyn Sink) -> Result<(), TrainError> {
         for measured in
@@ -473,7 +395,7 @@ impl<N: Network> TrainingLoop<'_, N> {
         }
     }
 
-    fn measurement(&self, step: Step, measured: Measured, timing: Timing) -> Measurement {
+    pub(super) fn measurement(&self, step: Step, measured: Measured, timing: Timing) -> Measurement {
         self.at(step, measured.quantity.name, measured.reading, timing)
     }
 
