@@ -5,6 +5,8 @@ use std::ops::{Add, AddAssign, Mul, Sub};
 
 use pulp::Simd;
 
+use crate::hyperbolic::tanh_of_f32;
+
 /// A floating-point number with its vectors.
 pub trait Element:
     Copy
@@ -21,6 +23,8 @@ pub trait Element:
 {
     /// The number in f64.
     fn widen(self) -> f64;
+    /// tanh of the number.
+    fn tanh(self) -> Self;
     /// The nearest number of this type.
     fn narrow(value: f64) -> Self;
 
@@ -44,7 +48,7 @@ pub trait Element:
 }
 
 macro_rules! element {
-    ($float:ty, $vector:ident, $slices:ident, $slices_mut:ident, $splat:ident, $add:ident, $sub:ident, $mul_add:ident, $sum:ident) => {
+    ($float:ty, $tanh:path, $vector:ident, $slices:ident, $slices_mut:ident, $splat:ident, $add:ident, $sub:ident, $mul_add:ident, $sum:ident) => {
         impl Element for $float {
             type Vector<S: Simd> = S::$vector;
 
@@ -56,6 +60,11 @@ macro_rules! element {
             #[inline(always)]
             fn narrow(value: f64) -> Self {
                 value as Self
+            }
+
+            #[inline(always)]
+            fn tanh(self) -> Self {
+                $tanh(self)
             }
 
             #[inline(always)]
@@ -96,5 +105,27 @@ macro_rules! element {
     };
 }
 
-element!(f32, f32s, as_simd_f32s, as_mut_simd_f32s, splat_f32s, add_f32s, sub_f32s, mul_add_e_f32s, reduce_sum_f32s);
-element!(f64, f64s, as_simd_f64s, as_mut_simd_f64s, splat_f64s, add_f64s, sub_f64s, mul_add_e_f64s, reduce_sum_f64s);
+element!(
+    f32,
+    tanh_of_f32,
+    f32s,
+    as_simd_f32s,
+    as_mut_simd_f32s,
+    splat_f32s,
+    add_f32s,
+    sub_f32s,
+    mul_add_e_f32s,
+    reduce_sum_f32s
+);
+element!(
+    f64,
+    f64::tanh,
+    f64s,
+    as_simd_f64s,
+    as_mut_simd_f64s,
+    splat_f64s,
+    add_f64s,
+    sub_f64s,
+    mul_add_e_f64s,
+    reduce_sum_f64s
+);

@@ -24,7 +24,8 @@ pub fn apply<const D: usize>(activation: Activation, x: Dual<D>) -> Dual<D> {
 
 /// tanh x, with derivative 1 − tanh² x.
 pub fn tanh<const D: usize>(x: Dual<D>) -> Dual<D> {
-    x.elementwise(Tensor::tanh, |_, y| y.square().neg().add_scalar(1.0))
+    let value = backend::tanh(x.value);
+    Dual { tangent: x.tangent.map(|tangent| backend::tanh_slope(tangent, value.clone())), value }
 }
 
 /// σ(x) = 1 / (1 + e⁻ˣ), with derivative σ (1 − σ).
@@ -87,7 +88,7 @@ const CUBIC: f64 = 0.044_715;
 /// t = tanh(√(2/π) (x + 0.044715 x³)).
 fn gelu_inner<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let cubic = x.clone().square().mul_scalar(CUBIC).add_scalar(1.0);
-    (x * cubic).mul_scalar((2.0 / PI).sqrt()).tanh()
+    backend::tanh((x * cubic).mul_scalar((2.0 / PI).sqrt()))
 }
 
 /// x (1 + t) / 2.
