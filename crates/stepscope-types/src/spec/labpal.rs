@@ -16,8 +16,8 @@ pub struct LabPalSpec {
     /// Updates between two measurements: a measured step serves for so many.
     #[schemars(range(min = 1))]
     pub updates_per_measurement: u64,
-    /// Whether the first measurements are closer together: after 10, 20, 40, ... updates, up to updates_per_measurement. By
-    /// the profile: exact does, reference does not.
+    /// Whether the first measurements are closer together: after 10, 20, 40, ... updates, up to updates_per_measurement, from the
+    /// first that gave a step on. By the profile: exact does, reference does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_measurements: Option<bool>,
     /// Updates' worth of mini-batches over which the loss along the step is measured, the first of which gives the direction.
@@ -60,8 +60,9 @@ pub struct LabPalSpec {
     /// 24 bits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub significance: Option<f64>,
-    /// The minimum may have this standard error at most, relative to itself. By the profile: 0.5 in exact, no limit in reference
-    /// (0.5 there, too, where the network's numbers have less than 24 bits).
+    /// The minimum may have this standard error at most, relative to itself, to serve for updates_per_measurement updates; where the
+    /// next measurement is closer, the root of that ratio times as much. By the profile: 0.5 in exact, no limit in reference (0.5
+    /// there, too, where the network's numbers have less than 24 bits).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_relative_error: Option<f64>,
     /// Factor on the mini-batches per update. Not set: 128 / batch size x training examples / 40000.
@@ -105,6 +106,9 @@ pub enum HistoryAverage {
     Mean,
     /// Their median: one measurement that went wrong does not count.
     Median,
+    /// Their mean weighted by the curvature of each line: the minimum of the sum of the measured parabolas. A nearly flat line,
+    /// whose minimum is far out and uncertain, hardly counts.
+    Weighted,
 }
 
 /// What is done along a direction whose norm is outside the bounds.

@@ -195,7 +195,7 @@ impl Default for PalSpec {
             updates_per_measurement: 100,
             early_measurements: true,
             history: 15,
-            history_average: HistoryAverage::Median,
+            history_average: HistoryAverage::Weighted,
         }
     }
 }

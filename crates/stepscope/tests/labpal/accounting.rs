@@ -1,6 +1,7 @@
 //! What is counted, when measurements happen, and how the number of batches per update changes.
 
-use stepscope::control::{LabPalError, LabPalMode, LabPalTask, Passes, Phase};
+use stepscope::control::{LabPalError, LabPalMode, LabPalTask, LossOracle, Passes, Phase, Refusal};
+use stepscope::models::ParamTensors;
 use stepscope::spectral::random::RandomStream;
 use stepscope::types::TrainingDuration;
 use stepscope::types::spec::{LabPalProfile, LabPalSpec, StepCap};
@@ -101,6 +102,68 @@ fn the_exact_profile_spares_the_directions_batches_and_takes_them_where_there_is
             "{approximation_batches}"
         );
     }
+}
+
+/// The loss along every line, wherever it starts: slope −1, more or less by batch, and a bend that comes with the call for the gradient.
+struct Drawn {
+    start: f64,
+    spread: f64,
+    /// Curvatures of the lines to come; the last one stays.
+    curvatures: Vec<f64>,
+}
+
+impl LossOracle<Toy, u64> for Drawn {
+    fn loss(&mut self, model: &Toy, batch: &u64, _seed: u64) -> f64 {
+        let s = model.theta()[0] - self.start;
+        let slope = -1.0 + if batch.is_multiple_of(2) { self.spread } else { -self.spread };
+        slope * s + 0.5 * self.curvatures[0] * s * s
+    }
+
+    fn loss_and_gradient(&mut self, model: &Toy, _batch: &u64, _seed: u64) -> (f64, ParamTensors) {
+        if self.curvatures.len() > 1 {
+            self.curvatures.remove(0);
+        }
+        self.start = model.theta()[0];
+        (0.0, model.vector(vec![-1.0]))
+    }
+}
+
+#[test]
+fn measurements_that_gave_no_step_do_not_put_off_the_next() {
+    let mut method = labpal(LabPalMode::Sgd, &LabPalSpec::default(), TASK, 0.0);
+    let mut oracle = Drawn { start: 0.0, spread: 0.0, curvatures: vec![-1.0, -1.0, -1.0, -1.0, 1.0] };
+    let mut ended = Vec::new();
+    push(&mut method, Toy::new(&[0.0]), &mut oracle, 0..140, |number, _, report| {
+        if report.fit.is_some() {
+            ended.push((number, report.refusal.is_some()));
+        }
+    });
+    // After 10, 20 and 40 updates from the first that was not refused, nine batches without one each.
+    let expected = [(9, true), (19, true), (29, true), (39, false), (58, false), (87, false), (136, false)];
+    assert_eq!(ended, expected);
+}
+
+#[test]
+fn what_serves_for_few_updates_may_be_less_certain() {
+    let first = |spec: LabPalSpec| {
+        let mut method = labpal(LabPalMode::Sgd, &spec, TASK, 0.0);
+        let mut refusals = Vec::new();
+        let mut oracle = Drawn { start: 0.0, spread: 3.0, curvatures: vec![1.0] };
+        push(&mut method, Toy::new(&[0.0]), &mut oracle, 0..10, |_, _, report| {
+            refusals.extend(report.refusal.clone());
+        });
+        refusals.pop()
+    };
+    // Slopes −4 and 2 of five and four batches: the minimum is at 1.3 with an error of 1.1.
+    assert_eq!(first(LabPalSpec::default()), None);
+    let limit_of = |refusal| match refusal {
+        Some(Refusal::Imprecise { limit, .. }) => limit,
+        other => panic!("{other:?}"),
+    };
+    let early_measurements = Some(false);
+    assert_eq!(limit_of(first(LabPalSpec { early_measurements, ..LabPalSpec::default() })), 0.5);
+    // For 10 updates in place of 1000, a root of a hundred times as much.
+    assert_eq!(limit_of(first(LabPalSpec { max_relative_error: Some(0.05), ..LabPalSpec::default() })), 0.5);
 }
 
 #[test]

@@ -74,20 +74,23 @@ impl Judge {
     const POINTS: [f64; 2] = [0.000_177, 0.01];
     const WIDE_POINTS: [f64; 2] = [0.1, 0.3];
 
-    /// `is_short`: whether losses are computed in numbers of less than 24 bits, even if the weights of `model` are not.
-    pub(super) fn new<M: Module>(spec: &LabPalSpec, model: &M, is_short: bool) -> Self {
+    /// `is_short`: whether losses are computed in numbers of less than 24 bits, even if the weights of `model` are not. `serves`: for how
+    /// many updates what is measured will serve.
+    pub(super) fn new<M: Module>(spec: &LabPalSpec, model: &M, is_short: bool, serves: u64) -> Self {
         let is_short = is_short || ParamLayout::of(model).has_short_numbers();
         // Where rounding makes the loss at the near point, slope and curvature come out large together and their quotient, the
         // minimum, looks certain: only their own errors tell.
         let (points, significance) = if is_short { (Self::WIDE_POINTS, 2.0) } else { (Self::POINTS, 0.0) };
         // A minimum that is known to within more than its half sends the step anywhere, and a thousand updates follow it.
         let is_judged = is_short || spec.profile == LabPalProfile::Exact;
-        let max_error = if is_judged { 0.5 } else { f64::INFINITY };
+        let max_error = spec.max_relative_error.unwrap_or(if is_judged { 0.5 } else { f64::INFINITY });
+        // What serves for ten of them is soon corrected; refused, it would leave a step in use that is known to be of another time.
+        let patience = (spec.updates_per_measurement as f64 / serves.max(1) as f64).sqrt();
         Self {
             points: spec.probe_points.unwrap_or(points),
             profile: spec.profile,
             significance: spec.significance.unwrap_or(significance),
-            max_relative_error: spec.max_relative_error.unwrap_or(max_error),
+            max_relative_error: max_error * patience,
             adaptation: spec.update_step_adaptation,
             max_step: spec.max_step,
             cap: spec.cap,

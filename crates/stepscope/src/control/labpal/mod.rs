@@ -6,13 +6,14 @@ mod rates;
 mod refusal;
 mod schedule;
 mod state;
+mod task;
 
 use burn::module::Module;
 use stepscope_types::TrainingDuration;
-use stepscope_types::spec::{InvalidSpec, LabPalProfile, LabPalSpec, OutsideNorms};
-use thiserror::Error;
+use stepscope_types::spec::{LabPalProfile, LabPalSpec, OutsideNorms};
 
 pub use refusal::Refusal;
+pub use task::{LabPalError, LabPalTask};
 
 use self::measurement::{Held, Judge, Measurement};
 use self::quantities::measured;
@@ -33,42 +34,6 @@ pub enum LabPalMode {
     Sgd,
     /// LABPAL&NSGD: the length of the step along the unit direction.
     Nsgd,
-}
-
-/// The training that LABPAL is used in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LabPalTask {
-    /// Examples of a mini-batch.
-    pub batch_size: u64,
-    /// Examples of the training set.
-    pub num_examples: u64,
-    /// Mini-batches of the whole training.
-    pub num_batches: u64,
-}
-
-/// Settings that do not go together.
-#[derive(Debug, Clone, PartialEq, Error)]
-pub enum LabPalError {
-    /// A key is wrong.
-    #[error(transparent)]
-    Invalid(#[from] InvalidSpec),
-    /// The line would be measured over more examples than there are.
-    #[error(
-        "labpal.approximation_batches: a line is measured over {approximation} examples ({batches} x {per_update} batches of \
-         {batch_size}) and the training set has {num_examples}: lower it, or labpal.noise_factor, or train.batch_size"
-    )]
-    LargerThanData {
-        /// Examples of a measurement, at the largest number of batches per update.
-        approximation: u64,
-        /// Updates' worth of batches.
-        batches: u64,
-        /// Batches per update.
-        per_update: u64,
-        /// Examples of a batch.
-        batch_size: u64,
-        /// Examples there are.
-        num_examples: u64,
-    },
 }
 
 /// LABPAL: every so many updates the loss of many mini-batches is measured along the step and a parabola put through it; its
@@ -168,14 +133,17 @@ impl<B> LabPal<B> {
         self.spec.profile == LabPalProfile::Exact
     }
 
+    fn pace(&self) -> Pace {
+        let begins_early = self.spec.early_measurements.unwrap_or(self.is_exact());
+        Pace::new(self.spec.updates_per_measurement, begins_early)
+    }
+
     /// Whether the coming update is to be measured.
     fn is_due(&self) -> bool {
         let counts = &self.counts;
-        let begins_early = self.spec.early_measurements.unwrap_or(self.is_exact());
-        let interval = Pace::new(self.spec.updates_per_measurement, begins_early).interval(counts.measurements);
         let since = counts.batches.saturating_sub(counts.last_measured) / self.schedule.per_update();
         let trust_begins = counts.updates == self.spec.untrusted_updates + 2;
-        counts.is_due || self.rates.current().is_none() || since >= interval || trust_begins
+        counts.is_due || self.rates.current().is_none() || since >= self.pace().interval(counts.paced) || trust_begins
     }
 
     /// The factor on a direction of that norm, where a step is known.
@@ -308,12 +276,10 @@ impl<B> LabPal<B> {
         if !context.admit(evaluated.loss) {
             return model;
         }
-        let own_loss = evaluated.own_loss;
-        let share = 1.0 / self.schedule.per_update() as f64;
-        self.gathered.gradient.scale_and_add(1.0, share, &evaluated.gradient);
+        self.gathered.gradient.scale_and_add(1.0, 1.0 / self.schedule.per_update() as f64, &evaluated.gradient);
         self.gathered.count += 1;
         if let Some(measurement) = &mut self.measurement {
-            measurement.held.push(Held { number: batch.number, loss: own_loss, batch: Some(batch.batch) });
+            measurement.held.push(Held { number: batch.number, loss: evaluated.own_loss, batch: Some(batch.batch) });
         }
         if self.gathered.count < self.schedule.per_update() { model } else { self.step(model, context, report) }
     }
@@ -352,7 +318,7 @@ impl<B> LabPal<B> {
                 if outside == OutsideNorms::TakeNone {
                     return model;
                 }
-                self.ended();
+                self.ended(false);
                 return self.move_by(model, &direction, self.factor(norm, true), norm, report);
             }
             None => {}
@@ -401,20 +367,27 @@ impl<B> LabPal<B> {
         context: &mut Context<'_, M, B>,
         report: &mut StepReport,
     ) -> M {
-        let judge = Judge::new(&self.spec, &model, context.is_short());
+        let serves = self.pace().interval(self.counts.paced + 1);
+        let judge = Judge::new(&self.spec, &model, context.is_short(), serves);
         let can_exclude = self.is_exact() && self.spec.approximation_batches >= 3;
         let excludes = self.spec.exclude_direction_batches.unwrap_or(can_exclude);
         let excluded = if excludes { self.schedule.per_update() as usize } else { 0 };
         let fit = measurement.fit(&model, judge.points, excluded, context);
         let judged = fit.as_ref().map_err(Clone::clone).and_then(|fit| judge.step_length(fit));
         report.fit = fit.ok();
-        self.ended();
+        self.ended(judged.is_ok());
         let Some((direction, norm)) = measurement.direction else { return model };
         report.norm = norm;
         let mut factor = None;
         match judged {
             Ok(step_length) => {
-                self.rates.measured(step_length, norm, self.counts.updates > self.spec.untrusted_updates + 1);
+                let half_curvature = report.fit.as_ref().map_or(f64::NAN, |fit| fit.parabola.half_curvature);
+                self.rates.measured(
+                    step_length,
+                    norm,
+                    half_curvature,
+                    self.counts.updates > self.spec.untrusted_updates + 1,
+                );
                 if let Some(fit) = report.fit.as_ref().filter(|_| self.is_exact()) {
                     self.fallback = Some((ParamTensors::values(&model), fit.losses[0]));
                 }
@@ -452,8 +425,9 @@ impl<B> LabPal<B> {
     }
 
     /// A measurement is over, whatever came of it.
-    fn ended(&mut self) {
+    fn ended(&mut self, is_accepted: bool) {
         self.counts.measurements += 1;
+        self.counts.paced += u64::from(is_accepted || self.rates.current().is_some());
         self.counts.last_measured = self.counts.batches;
         self.counts.is_due = false;
     }

@@ -21,6 +21,8 @@ pub(super) struct Counts {
     /// Batches before the one with which the last measurement ended.
     pub(super) last_measured: u64,
     pub(super) measurements: u64,
+    /// Measurements from the first that gave a step on.
+    pub(super) paced: u64,
     pub(super) refusals: u64,
     pub(super) since_update: u64,
     pub(super) is_due: bool,

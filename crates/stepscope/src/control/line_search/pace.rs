@@ -4,14 +4,19 @@ use stepscope_types::spec::HistoryAverage;
 
 use crate::checkpoint::{State, StateError, Stateful};
 
-/// The mean or the median of at least one value.
-pub(in crate::control) fn average(kind: HistoryAverage, mut values: Vec<f64>) -> f64 {
+/// The average of at least one minimum, each with the curvature of its parabola, above 0, in the same unit of length.
+pub(in crate::control) fn average(kind: HistoryAverage, minima: impl IntoIterator<Item = (f64, f64)>) -> f64 {
+    let (mut values, weights): (Vec<f64>, Vec<f64>) = minima.into_iter().unzip();
     match kind {
         HistoryAverage::Mean => values.iter().sum::<f64>() / values.len() as f64,
         HistoryAverage::Median => {
             values.sort_by(f64::total_cmp);
             let middle = values.len() / 2;
             if values.len() % 2 == 1 { values[middle] } else { 0.5 * (values[middle - 1] + values[middle]) }
+        }
+        HistoryAverage::Weighted => {
+            let moments = values.iter().zip(&weights).map(|(value, weight)| value * weight);
+            moments.sum::<f64>() / weights.iter().sum::<f64>()
         }
     }
 }
@@ -89,7 +94,23 @@ impl Stateful for Paced {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parabola::Parabola;
     use super::*;
+
+    #[test]
+    fn the_weighted_average_is_the_minimum_of_the_summed_parabolas() {
+        let lines = [(-3.0, 2.0), (-0.1, 5.0), (-7.0, 0.01)].map(|(slope, half_curvature)| Parabola {
+            slope,
+            half_curvature,
+            ..Parabola::default()
+        });
+        let minima = lines.map(|line| (line.minimum().unwrap().position, line.half_curvature));
+        let expected = Parabola::sum(&lines).minimum().unwrap().position;
+        assert!((average(HistoryAverage::Weighted, minima) - expected).abs() < 1e-12);
+        // The flat line, with its minimum at 350, hardly counts.
+        assert!(expected < 1.0 && average(HistoryAverage::Mean, minima) > 100.0);
+        assert_eq!(average(HistoryAverage::Median, minima), 0.75);
+    }
 
     #[test]
     fn measurements_double_their_distance_until_it_is_the_usual_one() {

@@ -54,8 +54,8 @@ pub struct FullBatchParabolicSearch {
     num_batches: usize,
     num_averaged: usize,
     kind: HistoryAverage,
-    /// What was measured last, the newest at the end.
-    history: VecDeque<f64>,
+    /// Rates measured last and the curvatures of their lines, the newest at the end.
+    history: VecDeque<(f64, f64)>,
     latest: f64,
 }
 
@@ -141,13 +141,13 @@ impl FullBatchParabolicSearch {
         Self { num_averaged: usize::try_from(num_averaged.max(1)).unwrap_or(usize::MAX), kind, ..self }
     }
 
-    /// The mean of the latest rates, with this one.
-    fn averaged(&mut self, rate: f64) -> f64 {
-        self.history.push_back(rate);
+    /// The average of the latest rates, with this one.
+    fn averaged(&mut self, rate: f64, curvature: f64) -> f64 {
+        self.history.push_back((rate, curvature));
         while self.history.len() > self.num_averaged {
             self.history.pop_front();
         }
-        average(self.kind, self.history.iter().copied().collect())
+        average(self.kind, self.history.iter().copied())
     }
 
     fn measure(&mut self, line: &mut dyn Line) -> Measured {
@@ -166,7 +166,7 @@ impl FullBatchParabolicSearch {
         });
         match step {
             Ok((rate, parabola)) => {
-                self.latest = if is_averaged { self.averaged(rate) } else { rate };
+                self.latest = if is_averaged { self.averaged(rate, parabola.half_curvature) } else { rate };
                 match parabola.minimum() {
                     Ok(minimum) => {
                         let error = Uncertainty::StandardError(minimum.standard_error);
@@ -206,13 +206,14 @@ impl Stateful for ParabolicSearch {
 impl Stateful for FullBatchParabolicSearch {
     fn save_state(&self, state: &mut State) {
         state.put_vector("latest", vec![self.latest]);
-        state.put_vector("history", self.history.iter().copied().collect());
+        state.put_vector("history", self.history.iter().flat_map(|&(rate, curvature)| [rate, curvature]).collect());
         state.nest("paced", &self.paced);
     }
 
     fn load_state(&mut self, state: &State) -> Result<(), StateError> {
         self.latest = state.vector("latest", 1)?[0];
-        self.history = state.vector_of_any_length("history")?.iter().copied().collect();
+        let (pairs, _) = state.vector_of_any_length("history")?.as_chunks();
+        self.history = pairs.iter().map(|&[rate, curvature]| (rate, curvature)).collect();
         state.restore("paced", &mut self.paced)?;
         Ok(())
     }
