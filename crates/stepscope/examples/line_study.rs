@@ -1,8 +1,9 @@
 //! The loss along the updates of SGD, whole and by batch: claims T1 to T10 of `line-search`, section 4, on a problem of your own.
 //!
-//! `cargo run --release --workspace --example line_study -- optdigits mlp 0.0 1500 20 4000` trains for 1500 steps on up to 4000
+//! `cargo run --release --workspace --example line_study -- optdigits mlp 0.0 1500 20 4000 3` trains for 1500 steps on up to 4000
 //! examples in batches of 128 with learning rate 0.1 and momentum 0, and looks along the first 20 updates, every 20th and the one after
-//! every 100th. It prints a table for docs/line-study.md.
+//! every 100th, with each of 3 seeds; one more argument is another learning rate. It prints a table for docs/line-study.md: means over
+//! the seeds with standard errors.
 #![allow(clippy::print_stdout)]
 
 use stepscope::backend::Backend;
@@ -15,7 +16,6 @@ use stepscope::types::spec::{DataSpec, ModelKind, ModelSpec, Normalisation, Prec
 use stepscope::types::{BatchSize, Momentum};
 
 const BATCH: u64 = 128;
-const RATE: f64 = 0.1;
 /// Half-width of the window in which lines are fitted, and the spacing there.
 const WINDOW: f64 = 0.2;
 const SPACING: f64 = 0.02;
@@ -25,6 +25,8 @@ const MU: f64 = 0.1;
 const EARLY: u64 = 20;
 /// Lines before this step are left out of everything but the distance of the first ones.
 const LATE: u64 = 50;
+/// Lines of a moving average.
+const SMOOTHED: usize = 25;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -50,6 +52,7 @@ fn positions() -> Vec<f64> {
 struct Study {
     batches: Vec<Batch>,
     momentum: f64,
+    rate: f64,
     oracle: NetworkOracle,
 }
 
@@ -80,10 +83,10 @@ impl Study {
         Line { step, norm, whole, own, slopes, own_index }
     }
 
-    fn run(&mut self, mut network: Model, num_steps: u64, every: u64) -> Result<Vec<Line>, Failure> {
+    fn run(&mut self, mut network: Model, seed: u64, num_steps: u64, every: u64) -> Result<Vec<Line>, Failure> {
         let mut rule = GradientTransform::heavy_ball(Momentum::new(self.momentum)?);
         let num_batches = self.batches.len() as u64;
-        let mut order = sampler(Sampling::WithoutReplacement, num_batches as usize, BatchSize::new(1)?, 5)?;
+        let mut order = sampler(Sampling::WithoutReplacement, num_batches as usize, BatchSize::new(1)?, seed)?;
         let mut lines = Vec::new();
         for step in 0..num_steps {
             let index = order.next_batch()[0];
@@ -94,7 +97,7 @@ impl Study {
             if step <= EARLY || step % every == 0 || step % (5 * every) == 1 {
                 lines.push(self.line(step, &network, index as usize, &direction));
             }
-            network = after.absorb_into(direction.displace(network, -RATE));
+            network = after.absorb_into(direction.displace(network, -self.rate));
         }
         Ok(lines)
     }
@@ -166,26 +169,38 @@ fn quarters(lines: &[Line], of: impl Fn(&Line) -> f64) -> Vec<Vec<f64>> {
     values.chunks(values.len().div_ceil(4).max(1)).map(<[f64]>::to_vec).collect()
 }
 
-fn text(values: impl IntoIterator<Item = f64>) -> String {
-    values.into_iter().map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(", ")
+/// What one seed gave for a claim: its values in the order of `what`.
+struct Row {
+    claim: String,
+    what: String,
+    values: Vec<f64>,
 }
 
-fn row(claim: &str, what: &str, found: String) {
-    println!("| {claim} | {what} | {found} |");
+fn row(claim: &str, what: &str, values: impl IntoIterator<Item = f64>) -> Row {
+    Row { claim: claim.to_owned(), what: what.to_owned(), values: values.into_iter().collect() }
 }
 
-fn report_shapes(lines: &[Line], late: &[Line]) {
+/// A mean over seeds with its standard error.
+fn shown(values: &[f64]) -> String {
+    let count = values.len() as f64;
+    let average = mean(values);
+    let spread = values.iter().map(|value| (value - average).powi(2)).sum::<f64>();
+    let error = if count < 2.0 { f64::NAN } else { (spread / (count - 1.0) / count).sqrt() };
+    if average.abs() < 0.02 { format!("{average:.1e} ± {error:.0e}") } else { format!("{average:.3} ± {error:.3}") }
+}
+
+fn shapes(lines: &[Line], late: &[Line], rows: &mut Vec<Row>) {
     let misfits = |degree| late.iter().map(|line| misfit(&line.whole, degree)).collect::<Vec<f64>>();
     let (straight, parabola) = (misfits(1), misfits(2));
     let range: Vec<f64> = late.iter().map(|line| at(&line.whole, -WINDOW) - at(&line.whole, WINDOW)).collect();
     let (worst, relative) = (quantile(&parabola, 0.95), mean(&parabola) / mean(&range).abs());
-    row(
+    rows.push(row(
         "T1, T2",
         "misfit of a parabola, mean; 95th percentile; over the loss's change in the window",
-        format!("{:.2e}; {worst:.2e}; {relative:.2e}", mean(&parabola)),
-    );
+        [mean(&parabola), worst, relative],
+    ));
     let ratios: Vec<f64> = parabola.iter().zip(&straight).map(|(a, b)| a / b).collect();
-    row("T3", "misfit of a parabola over that of a straight line, median", format!("{:.3}", quantile(&ratios, 0.5)));
+    rows.push(row("T3", "misfit of a parabola over that of a straight line, median", [quantile(&ratios, 0.5)]));
     let between = |lines: &[Line]| -> Vec<f64> {
         let pairs = lines.windows(2).filter(|pair| pair[1].step == pair[0].step + 1);
         let window = positions().iter().filter(|s| s.abs() < WINDOW + 1e-9).count();
@@ -200,32 +215,28 @@ fn report_shapes(lines: &[Line], late: &[Line]) {
             .collect()
     };
     let early: Vec<f64> = between(lines).into_iter().take(EARLY as usize).collect();
-    row(
+    rows.push(row(
         "T4",
         "distance of consecutive centred lines, median; median and largest of the first 20",
-        format!("{:.2e}; {:.2e}, {:.2e}", quantile(&between(late), 0.5), quantile(&early, 0.5), quantile(&early, 1.0)),
-    );
+        [quantile(&between(late), 0.5), quantile(&early, 0.5), quantile(&early, 1.0)],
+    ));
 }
 
-fn report_steps(late: &[Line]) {
+fn steps(late: &[Line], rows: &mut Vec<Row>) {
     let inside = late.iter().filter(|line| minimum(&line.whole).1).count() as f64 / late.len() as f64;
-    row("T5", "share of lines with their minimum between 0 and 1.5", format!("{inside:.3}"));
+    rows.push(row("T5", "share of lines with their minimum between 0 and 1.5", [inside]));
     let rates = quarters(late, |line| minimum(&line.whole).0 / line.norm);
     let variation = |values: &Vec<f64>| {
         let mean = mean(values);
         values.iter().map(|v| (v - mean).powi(2)).sum::<f64>().sqrt() / (values.len() as f64).sqrt() / mean
     };
-    let smooth: Vec<f64> = rates[0].windows(25.min(rates[0].len())).map(mean).collect();
-    row(
-        "T6",
-        "best learning rate of a line, median by quarter; its variation in the first, of single lines and of means of 25",
-        format!(
-            "{}; {:.2}, {:.3}",
-            text(rates.iter().map(|v| quantile(v, 0.5))),
-            variation(&rates[0]),
-            variation(&smooth)
-        ),
-    );
+    rows.push(row("T6", "best learning rate of a line, median by quarter", rates.iter().map(|v| quantile(v, 0.5))));
+    rows.push(row("T6", "its variation in the first quarter, of single lines", [variation(&rates[0])]));
+    // Fewer windows say nothing about how a moving average varies.
+    if rates[0].len() >= 2 * SMOOTHED {
+        let smooth: Vec<f64> = rates[0].windows(SMOOTHED).map(mean).collect();
+        rows.push(row("T6", "and of a moving average over 25 lines", [variation(&smooth)]));
+    }
     let gain =
         |step: &dyn Fn(&Line) -> f64| late.iter().map(|l| at(&l.whole, 0.0) - at(&l.whole, step(l))).sum::<f64>();
     let optimum = gain(&|line| minimum(&line.whole).0);
@@ -235,33 +246,26 @@ fn report_steps(late: &[Line]) {
         gain(&|line| pal(&line.own, line.own_slope())),
         gain(&|line| minimum(&line.own).0),
     ];
-    row(
+    rows.push(row(
         "T7",
         "gain over that of the optimum: parabola of the whole loss; PAL; minimum of the own batch",
-        text(shares.map(|gain| gain / optimum)),
-    );
+        shares.map(|gain| gain / optimum),
+    ));
     let grid = (-10..=3).map(|exponent| 10_f64.powf(f64::from(exponent) / 5.0));
     let gains: Vec<(f64, f64)> = grid.map(|rate| (rate, gain(&|line| rate * line.norm) / optimum)).collect();
     if let Some((rate, best)) = gains.iter().max_by(|a, b| a.1.total_cmp(&b.1)) {
-        row(
-            "T8",
-            "best fixed learning rate on these lines; its gain over the optimum's",
-            format!("{rate:.3}; {best:.3}"),
-        );
+        rows.push(row("T8", "best fixed learning rate on these lines; its gain over the optimum's", [*rate, *best]));
     }
     let whole = quarters(late, |line| minimum(&line.whole).0);
-    let over = |of: Vec<Vec<f64>>| text(of.iter().zip(&whole).map(|(a, b)| mean(a) / mean(b)));
-    let (own, pal) =
-        (over(quarters(late, |l| minimum(&l.own).0)), over(quarters(late, |l| pal(&l.own, l.own_slope()))));
-    row(
-        "T9",
-        "minimum of the own batch over that of the whole loss, by quarter; PAL's step likewise",
-        format!("{own}; {pal}"),
-    );
+    let over = |of: Vec<Vec<f64>>| of.iter().zip(&whole).map(|(a, b)| mean(a) / mean(b)).collect::<Vec<f64>>();
+    let own = over(quarters(late, |line| minimum(&line.own).0));
+    rows.push(row("T9", "minimum of the own batch over that of the whole loss, by quarter", own));
+    let pal = over(quarters(late, |line| pal(&line.own, line.own_slope())));
+    rows.push(row("T9", "PAL's step likewise", pal));
 }
 
 /// Slope of larger batches that contain the direction's over that of the direction's, and the one number that explains them.
-fn report_batch_sizes(late: &[Line]) {
+fn batch_sizes(late: &[Line], rows: &mut Vec<Row>) {
     let quarter = late.len().div_ceil(4).max(1);
     for (index, lines) in late.chunks(quarter).enumerate() {
         let sizes = [2, 4, 8, 16, lines[0].slopes.len()];
@@ -278,11 +282,9 @@ fn report_batch_sizes(late: &[Line]) {
         let worst = |r: f64| ideal(r).iter().zip(&seen).map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f64::max);
         let best =
             (0..=1000).map(|r| f64::from(r) * 1e-3).min_by(|a, b| worst(*a).total_cmp(&worst(*b))).unwrap_or(0.0);
-        row(
-            &format!("T10, quarter {}", index + 1),
-            &format!("slope of {sizes:?} batches over that of the own; r; worst error of the formula"),
-            format!("{}; {best:.3}; {:.3}", text(seen), worst(best)),
-        );
+        let values = seen.into_iter().chain([best, worst(best)]);
+        let what = format!("slope of {sizes:?} batches over that of the own; r; worst error of the formula");
+        rows.push(row(&format!("T10, quarter {}", index + 1), &what, values));
     }
 }
 
@@ -292,7 +294,8 @@ fn main() -> Result<(), Failure> {
     let (data, kind) = (argument(0, "optdigits"), argument(1, "mlp"));
     let momentum: f64 = argument(2, "0").parse()?;
     let (num_steps, every): (u64, u64) = (argument(3, "1500").parse()?, argument(4, "20").parse()?);
-    let num_examples: u64 = argument(5, "4000").parse()?;
+    let rate: f64 = argument(7, "0.1").parse()?;
+    let (num_examples, num_seeds): (u64, u64) = (argument(5, "4000").parse()?, argument(6, "1").parse()?);
     let spec = match kind.as_str() {
         "mlp" => ModelSpec::default(),
         "mlp-bn" => ModelSpec { normalisation: Some(Normalisation::Batch), ..ModelSpec::default() },
@@ -301,20 +304,38 @@ fn main() -> Result<(), Failure> {
     };
     let dataset = Dataset::load(&DataSpec { name: data.clone(), ..DataSpec::default() })?;
     let backend = Backend::cpu(Precision::F32);
-    let network = Model::new(&spec, dataset.shape, dataset.num_classes, RandomStream::new(1, 0), &backend)?;
     let num_batches = (dataset.train.num_examples() as u64).min(num_examples) / BATCH;
     let batch = |number: u64| {
         let indices: Vec<u32> = (number * BATCH..(number + 1) * BATCH).map(|index| index as u32).collect();
         Batch::gather(&dataset.train, dataset.shape, &indices, &backend.tracked(), backend.dtype())
     };
-    let mut study =
-        Study { batches: (0..num_batches).map(batch).collect(), momentum, oracle: NetworkOracle::default() };
-    let lines = study.run(network, num_steps, every)?;
-    let late: usize = lines.iter().take_while(|line| line.step < LATE).count();
-    println!("\n### {data}, {kind}, momentum {momentum}: {} lines, {num_steps} steps\n", lines.len());
+    let batches: Vec<Batch> = (0..num_batches).map(batch).collect();
+    let (mut of_seeds, mut num_lines) = (Vec::new(), 0);
+    for seed in 0..num_seeds.max(1) {
+        let network = Model::new(&spec, dataset.shape, dataset.num_classes, RandomStream::new(seed, 0), &backend)?;
+        let mut study = Study { batches: batches.clone(), momentum, rate, oracle: NetworkOracle::default() };
+        let lines = study.run(network, seed, num_steps, every)?;
+        let late: usize = lines.iter().take_while(|line| line.step < LATE).count();
+        if lines.len() < late + 8 {
+            return Err(
+                format!("{} lines after step {LATE}, expected at least 8: more steps", lines.len() - late).into()
+            );
+        }
+        let mut rows = Vec::new();
+        shapes(&lines, &lines[late..], &mut rows);
+        steps(&lines[late..], &mut rows);
+        batch_sizes(&lines[late..], &mut rows);
+        num_lines = lines.len();
+        of_seeds.push(rows);
+    }
+    println!(
+        "\n### {data}, {kind}, momentum {momentum}, rate {rate}: {num_lines} lines, {num_steps} steps, {num_seeds} seeds\n"
+    );
     println!("| claim | what | found |\n|---|---|---|");
-    report_shapes(&lines, &lines[late..]);
-    report_steps(&lines[late..]);
-    report_batch_sizes(&lines[late..]);
+    for (index, Row { claim, what, values }) in of_seeds[0].iter().enumerate() {
+        let over_seeds = |place: usize| of_seeds.iter().map(|rows| rows[index].values[place]).collect::<Vec<f64>>();
+        let found: Vec<String> = (0..values.len()).map(|place| shown(&over_seeds(place))).collect();
+        println!("| {claim} | {what} | {} |", found.join("; "));
+    }
     Ok(())
 }
