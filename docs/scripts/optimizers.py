@@ -10,7 +10,10 @@ Run from the repository's root after `cargo build --release` (or with STEPSCOPE 
     python3 docs/scripts/optimizers.py picture --problems optdigits fashion14 --seeds 0 1 2 --results settings.jsonl
 
 A result is one line of the file, known by its problem, its keys and its seed; what is there already is not run again, so that a
-later call goes on, and `--again` replaces it. `--problems` and `--methods` take a part by name.
+later call goes on, and `--again` replaces it. `--problems` and `--methods` take a part by name. For the column of times, run all methods
+and one rate of SGD on an idle machine, a seed a round:
+
+    python3 docs/scripts/optimizers.py run --problems optdigits --methods "sgd, 0.1" labpal-sgd ... --seeds 100 101 102 --results times.jsonl
 """
 import argparse
 import json
@@ -42,6 +45,7 @@ PROBLEMS["mnist1d"] = [
     "labpal.updates_per_measurement=20", "labpal.untrusted_updates=8",
 ]
 RATES = [0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
+GRID = [f"sgd, {rate:g}" for rate in RATES]
 METHODS = {f"sgd, {rate:g}": ["optimizer.method=sgd", f"optimizer.learning_rate={rate:g}"] for rate in RATES} | {
     "sgd, measured": ["optimizer.method=sgd", "optimizer.learning_rate=measured"],
     "labpal-sgd": ["optimizer.method=labpal-sgd"],
@@ -140,6 +144,10 @@ def run(problem, method, keys, seed, arguments, folder):
             last[record["name"]] = record["value"]
         if "timing" in record:
             result["wall_seconds"] = record["timing"]["wall_seconds"]
+        if record.get("name") == "test/accuracy" and record["step"] == 0:
+            began = result["wall_seconds"]
+        if record.get("name") == "train/batch_loss":
+            result["training_seconds"] = result["wall_seconds"] - began
     result["outcome"] = json.loads(done.stdout.splitlines()[-1])["outcome"]
     names = ["test/accuracy", "test/loss", "train/loss", "control/learning_rate", "control/updates", "control/forward_passes",
              "control/backward_passes", "control/refusals", "average/ema/test_accuracy", "average/ema/test_loss"]
@@ -179,10 +187,22 @@ def mean_and_error(values):
     return statistics.mean(values), statistics.stdev(values) / math.sqrt(len(values))
 
 
+def times_of_sgd(times, problem):
+    """Times of training over that of plain SGD in the same round, by method."""
+    of_problem = [r for r in times if r["problem"] == problem and "training_seconds" in r]
+    plain = {r["seed"]: r["training_seconds"] for r in of_problem if r["method"] in GRID}
+    ratios = {}
+    for r in of_problem:
+        if r["seed"] in plain:
+            ratios.setdefault(r["method"], []).append(r["training_seconds"] / plain[r["seed"]])
+    return ratios
+
+
 def table(arguments):
     results, times = read(Path(arguments.results)), read(Path(arguments.times)) if arguments.times else []
     for problem in arguments.problems:
         rows = []
+        ratios = times_of_sgd(times, problem)
         for method in arguments.methods:
             runs = [r for r in results if (r["problem"], r["method"]) == (problem, method) and r["seed"] in arguments.seeds]
             if not runs:
@@ -191,14 +211,14 @@ def table(arguments):
             column = lambda name: [r[name] for r in sound if name in r]
             accuracy, loss = mean_and_error([100 * a for a in column("test/accuracy")]), mean_and_error(column("test/loss"))
             count = lambda key: f"{statistics.mean(column(key)):.0f}" if column(key) else "-"
-            wall = [r["wall_seconds"] for r in times if (r["problem"], r["method"]) == (problem, method)]
             counts = [count(f"control/{name}") for name in ["updates", "forward_passes", "backward_passes"]]
-            counts.append(f"{statistics.mean(wall):.2f}" if wall else "-")
+            # A rate changes nothing about the time.
+            of_sgd = ratios.get(method, [1.0] if ratios and method in GRID else [])
+            counts.append(f"{statistics.mean(of_sgd):.2f}" if of_sgd else "-")
             rows.append((method, accuracy, loss, counts, f"{len(sound)} of {len(runs)}"))
-        grid = [row for row in rows if row[0] in METHODS and "learning_rate=measured" not in METHODS[row[0]][-1]
-                and row[0].startswith("sgd") and row[0] not in LANDINGS and not math.isnan(row[1][0])]
+        grid = [row for row in rows if row[0] in GRID and not math.isnan(row[1][0])]
         best = max(grid, key=lambda row: row[1][0])[0] if grid else None
-        print(f"\n### {problem}\n\n| method | test accuracy, % | test loss | updates | forward | backward | seconds | finished |")
+        print(f"\n### {problem}\n\n| method | test accuracy, % | test loss | updates | forward | backward | time | finished |")
         print("|---|---|---|---|---|---|---|---|")
         for method, (mean, error), (loss, loss_error), counts, finished in rows:
             shown = f"{mean:.2f} ± {error:.2f}"
@@ -280,7 +300,7 @@ def picture(arguments):
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("what", choices=["run", "table", "sensitivity", "picture"])
 parser.add_argument("--results", required=True)
-parser.add_argument("--times", help="results of runs on an idle machine, for the column of seconds")
+parser.add_argument("--times", help="results of runs in rounds on an idle machine, for the column of times, of that of SGD")
 parser.add_argument("--out", default="docs/sensitivity.svg")
 parser.add_argument("--data", default="data", help="folder with fashion-mnist/")
 parser.add_argument("--seconds", type=float, default=math.inf, help="begin no run after so many seconds")
