@@ -143,13 +143,21 @@ impl BlockKrylov {
         }
         let mut direction = vec![0.0; dim];
         random.fill_normal(&mut direction);
-        if !push_direction(&mut self.vectors, &mut direction) {
+        if !self.add(direction) {
             return false;
         }
-        self.columns.iter_mut().for_each(|column| column.push(0.0));
         self.block_start = self.num_expanded;
         self.num_starts += 1;
         true
+    }
+
+    /// Adds what is orthogonal to everything of a direction as the last pending one; false where that is nothing.
+    pub(crate) fn add(&mut self, mut direction: Vec<f64>) -> bool {
+        let is_new = push_direction(&mut self.vectors, &mut direction);
+        if is_new {
+            self.columns.iter_mut().for_each(|column| column.push(0.0));
+        }
+        is_new
     }
 
     /// The eigenpairs of the projected operator from row `first` on, descending.

@@ -123,6 +123,14 @@ pub struct Eigensolver {
     config: EigensolverConfig,
 }
 
+/// The eigenvector that a search elsewhere found next to the wanted ones.
+#[derive(Debug, Clone)]
+pub(crate) struct RunnerUp {
+    pub(crate) vector: Vec<f64>,
+    /// The most that its eigenvalue may be here.
+    pub(crate) bound: f64,
+}
+
 /// Products spent at least, beyond one for each start vector: as in [`Lanczos`](crate::Lanczos).
 const NUM_EXTRA_PRODUCTS: usize = 3;
 
@@ -154,23 +162,55 @@ impl Eigensolver {
         start: StartBlock<'_>,
         random: &mut RandomStream,
     ) -> Result<EigenOutcome, LanczosError<O::Error>> {
+        self.grow(operator, start, NUM_EXTRA_PRODUCTS, None, random)
+    }
+
+    /// Runs from vectors that a search elsewhere has found, so that none but the runner-up of that search could be missed: stops without
+    /// products beyond those that residuals ask for, and multiplies the runner-up before, where it could be on top here.
+    pub(crate) fn run_scouted<O: LinearOperator + ?Sized>(
+        &self,
+        operator: &mut O,
+        start: &[Vec<f64>],
+        runner_up: Option<RunnerUp>,
+        random: &mut RandomStream,
+    ) -> Result<EigenOutcome, LanczosError<O::Error>> {
+        self.grow(operator, StartBlock::Warm(start), 0, runner_up, random)
+    }
+
+    fn grow<O: LinearOperator + ?Sized>(
+        &self,
+        operator: &mut O,
+        start: StartBlock<'_>,
+        num_extra: usize,
+        mut runner_up: Option<RunnerUp>,
+        random: &mut RandomStream,
+    ) -> Result<EigenOutcome, LanczosError<O::Error>> {
         let dim = operator.dim();
         let block = start_block(start, dim, random)?;
         self.check(dim, block.len())?;
         let mut krylov = BlockKrylov::new(block);
         let num_start = krylov.num_starts();
+        let num_least = num_start.max(self.num_wanted()) + num_extra;
         let (mut num_restarts, mut direction) = (0, None);
         loop {
             krylov.expand(operator, direction.as_deref())?;
             let pairs = krylov.ritz_pairs(0)?;
             let spent = krylov.num_products() as usize;
-            if spent >= self.config.max_products || self.is_settled(&krylov, &pairs, num_start)? {
+            let is_spent = spent >= self.config.max_products;
+            let is_settled = self.is_settled(&krylov, &pairs, num_least)?;
+            let challenger = runner_up
+                .take_if(|runner_up| is_settled && !is_spent && runner_up.bound >= self.last_of_largest(&pairs));
+            if let Some(challenger) = challenger
+                && krylov.add(challenger.vector)
+            {
+                let mut along = vec![0.0; krylov.num_pending()];
+                along.last_mut().into_iter().for_each(|last| *last = 1.0);
+                direction = Some(along);
+            } else if is_spent || is_settled || (krylov.num_pending() == 0 && !krylov.add_random(random)) {
                 return Ok(self.outcome(&krylov, &pairs, start, num_restarts));
+            } else {
+                direction = if spent < num_start { None } else { self.direction(&krylov, &pairs) };
             }
-            if krylov.num_pending() == 0 && !krylov.add_random(random) {
-                return Ok(self.outcome(&krylov, &pairs, start, num_restarts));
-            }
-            direction = if spent < num_start { None } else { self.direction(&krylov, &pairs) };
             // A product takes one pending direction away and brings one.
             let num_vectors = krylov.num_expanded() + krylov.num_pending();
             if num_vectors >= self.config.max_basis && num_vectors < dim {
@@ -206,6 +246,12 @@ impl Eigensolver {
         (pairs[..num_largest].iter().collect(), pairs.iter().rev().take(num_smallest).collect())
     }
 
+    /// The smallest of the largest eigenvalues wanted, which another one must exceed to take its place.
+    fn last_of_largest(&self, pairs: &[TridiagonalPair]) -> f64 {
+        let last = self.config.num_largest.min(pairs.len()).checked_sub(1);
+        last.and_then(|last| pairs.get(last)).map_or(f64::INFINITY, |pair| pair.eigenvalue)
+    }
+
     fn accepts(&self, krylov: &BlockKrylov, pair: &TridiagonalPair) -> bool {
         krylov.residual(pair) <= self.bound(krylov, pair)
     }
@@ -219,7 +265,7 @@ impl Eigensolver {
         &self,
         krylov: &BlockKrylov,
         pairs: &[TridiagonalPair],
-        num_start: usize,
+        num_least: usize,
     ) -> Result<bool, TridiagonalError> {
         let (largest, smallest) = self.wanted(pairs);
         if largest.len() + smallest.len() < self.num_wanted() {
@@ -229,7 +275,7 @@ impl Eigensolver {
             let copies = self.config.num_largest.max(self.config.num_smallest);
             return Ok(krylov.num_starts() >= copies);
         }
-        if (krylov.num_products() as usize) < num_start.max(self.num_wanted()) + NUM_EXTRA_PRODUCTS
+        if (krylov.num_products() as usize) < num_least
             || !largest.iter().chain(&smallest).all(|pair| self.accepts(krylov, pair))
         {
             return Ok(false);
