@@ -207,12 +207,12 @@ fn damaged_data_is_refused_by_file_and_cause() {
 #[test]
 fn a_full_disk_ends_the_run_with_status_1_and_keeps_what_was_recorded() {
     let case = case();
-    // A limit on the size of files stands in for the disk: 4 blocks of 1024 bytes. The signal is ignored so that writing fails as on a
+    // A limit on the size of files stands in for the disk: 8 blocks of 1024 bytes. The signal is ignored so that writing fails as on a
     // full disk.
     let program = assert_cmd::cargo::cargo_bin("stepscope");
     let full = |out: &str, more: &str| {
         let train = format!("train spec.toml --out {out} {more}");
-        let script = format!("trap '' XFSZ; ulimit -f 4; exec {} {train}", program.display());
+        let script = format!("trap '' XFSZ; ulimit -f 8; exec {} {train}", program.display());
         let output =
             std::process::Command::new("bash").args(["-c", &script]).current_dir(&case.folder).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();

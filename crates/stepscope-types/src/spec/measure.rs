@@ -39,6 +39,9 @@ pub struct MeasureSpec {
     /// Most Hessian products a reading may spend.
     #[schemars(range(min = 2))]
     pub max_products: u64,
+    /// Most memory in MiB that products at one point keep for each other beside what each of them needs: with less of it they take
+    /// longer, and give the same results.
+    pub shared_mebibytes: u64,
     /// Residual, relative to the eigenvalue, at which a reading stops.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub tolerance: f64,
@@ -66,6 +69,7 @@ impl Default for MeasureSpec {
             examples: 1024,
             eigenvalues: 1,
             max_products: 20,
+            shared_mebibytes: 512,
             tolerance: 0.01,
             noise_batches: 64,
             noise_batch_size: batch_size(32),

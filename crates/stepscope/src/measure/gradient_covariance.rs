@@ -12,6 +12,7 @@ use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::statistics::dot;
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Batch;
+use crate::models::Sharing;
 
 /// λ_K¹, tr K and tr K/λ_K¹ of the centred covariance K over the probe examples, by products, and the alignment of its top
 /// eigenvector with the Hessian's where the sharpness was measured at the same step.
@@ -25,6 +26,7 @@ use crate::data::Batch;
 pub struct GradientCovarianceProbe<B = Batch> {
     objective: Objective<B>,
     lanczos: Lanczos,
+    sharing: Sharing,
     random: RandomStream,
     warm_start: Option<Vec<f64>>,
     cost: Cost,
@@ -39,7 +41,13 @@ impl<B> GradientCovarianceProbe<B> {
         let lanczos =
             Lanczos::new(LanczosConfig { max_products: max_products as usize, tolerance, ..LanczosConfig::default() });
         let cost = Self::cost_of(&objective, max_products.min(12));
-        Self { objective, lanczos, random, warm_start: None, cost }
+        Self { objective, lanczos, sharing: Sharing::default(), random, warm_start: None, cost }
+    }
+
+    /// The same, whose products share so much of their linearisation.
+    pub fn sharing(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
+        self
     }
 
     fn cost_of(objective: &Objective<B>, num_products: u64) -> Cost {
@@ -66,7 +74,8 @@ impl<N: BatchLoss<B>, B> Probe<N> for GradientCovarianceProbe<B> {
             Measured::new(quantity, estimate.over_examples(num_examples).in_mode(at.mode))
         };
         let curvature = Curvature::GradientCovariance;
-        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, curvature);
+        let mut operator =
+            CurvatureOperator::new(at.network, &self.objective, at.layout, curvature).sharing(self.sharing);
         let start = match &self.warm_start {
             Some(eigenvector) => StartVector::Warm(eigenvector),
             None => StartVector::Random,

@@ -2,7 +2,8 @@
 
 use stepscope_spectral::random::RandomStream;
 use stepscope_spectral::{
-    Lanczos, LanczosConfig, LanczosError, StartVector, TraceConfig, Which, estimate_trace, spectral_measure,
+    Lanczos, LanczosConfig, LanczosError, LinearOperator, StartVector, TraceConfig, Which, estimate_trace,
+    spectral_measure,
 };
 use stepscope_types::quantity::{self, Quantity};
 use stepscope_types::{Estimate, GradientMeasure, SavedSpectrum, Spectrum, SpectrumKind, Uncertainty};
@@ -14,6 +15,7 @@ use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::statistics::{dot, mean_and_error};
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Batch;
+use crate::models::Sharing;
 
 /// Trace and Frobenius norm of the Hessian (by the estimator that suits the memory, [`estimate_trace`]), its algebraically smallest eigenvalue (Lanczos, started from the last
 /// reading's), the weight of its spectral density below zero (quadrature from random vectors, with bounds on what the quadrature cannot tell
@@ -28,6 +30,7 @@ pub struct HessianSpectrumProbe<B = Batch> {
     curvature: Curvature,
     bottom: Lanczos,
     max_products: u64,
+    sharing: Sharing,
     random: RandomStream,
     warm_start: Option<Vec<f64>>,
     spectrum: Option<SavedSpectrum>,
@@ -56,7 +59,14 @@ impl<B> HessianSpectrumProbe<B> {
             ..LanczosConfig::default()
         });
         let curvature = Curvature::Hessian;
-        Self { objective, curvature, bottom, max_products, random, warm_start: None, spectrum: None }
+        let sharing = Sharing::default();
+        Self { objective, curvature, bottom, max_products, sharing, random, warm_start: None, spectrum: None }
+    }
+
+    /// The same, whose products share so much of their linearisation.
+    pub fn sharing(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
+        self
     }
 
     /// The same with differences of gradients in place of exact products, for a smooth module without tangent rules.
@@ -66,25 +76,28 @@ impl<B> HessianSpectrumProbe<B> {
     }
 
     /// The spectral measure of every random vector, each normalised to 1.
-    fn densities<N: BatchLoss<B>>(&mut self, at: &ProbePoint<'_, N>) -> Result<Vec<Spectrum>, ProbeError> {
-        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature);
-        let mut vector = vec![0.0; at.layout.num_params()];
+    fn densities<O>(hessian: &mut O, random: &mut RandomStream) -> Result<Vec<Spectrum>, ProbeError>
+    where
+        O: LinearOperator<Error = ProductError>,
+    {
+        let mut vector = vec![0.0; hessian.dim()];
         let one = |_| -> Result<Spectrum, ProbeError> {
-            self.random.fill_normal(&mut vector);
-            Ok(normalised(&spectral_measure(&mut operator, &vector, Self::DENSITY_PRODUCTS)?.spectrum)?)
+            random.fill_normal(&mut vector);
+            Ok(normalised(&spectral_measure(hessian, &vector, Self::DENSITY_PRODUCTS)?.spectrum)?)
         };
         (0..Self::DENSITY_PROBES).map(one).collect()
     }
 
     /// The gradient's measure; `None` where the gradient is zero.
-    fn gradient<N: BatchLoss<B>>(&self, at: &ProbePoint<'_, N>) -> Result<Option<GradientMeasure>, ProbeError> {
-        let (_, gradient) = self.objective.loss_and_gradient(at.network, at.layout)?;
-        let squared_norm = dot(&gradient, &gradient);
+    fn gradient<O>(hessian: &mut O, gradient: &[f64]) -> Result<Option<GradientMeasure>, ProbeError>
+    where
+        O: LinearOperator<Error = ProductError>,
+    {
+        let squared_norm = dot(gradient, gradient);
         if squared_norm == 0.0 {
             return Ok(None);
         }
-        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature);
-        let measure = spectral_measure(&mut operator, &gradient, Self::DENSITY_PRODUCTS)?;
+        let measure = spectral_measure(hessian, gradient, Self::DENSITY_PRODUCTS)?;
         Ok(Some(GradientMeasure { squared_norm, nodes: normalised(&measure.spectrum)? }))
     }
 
@@ -135,7 +148,7 @@ impl<N: BatchLoss<B>, B> Probe<N> for HessianSpectrumProbe<B> {
         let density = (1 + Self::DENSITY_PROBES) * Self::DENSITY_PRODUCTS;
         let (products, examples) =
             (Self::TRACE_PRODUCTS as u64 + density as u64 + self.max_products, self.objective.num_examples());
-        Cost::gradients(examples) + Cost::hessian_products(examples) * products as f64
+        Cost::gradients(examples) + Cost::products_at_one_point(examples, products, 1.0)
     }
 
     fn take_spectrum(&mut self) -> Option<SavedSpectrum> {
@@ -147,7 +160,8 @@ impl<N: BatchLoss<B>, B> Probe<N> for HessianSpectrumProbe<B> {
         let about = |quantity: &'static Quantity, estimate: Estimate| {
             Measured::new(quantity, estimate.over_examples(num_examples).in_mode(at.mode))
         };
-        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature);
+        let mut operator =
+            CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature).sharing(self.sharing);
         let unit = quantity::HESSIAN_TRACE.unit;
         let config = TraceConfig {
             max_products: Self::TRACE_PRODUCTS,
@@ -173,12 +187,13 @@ impl<N: BatchLoss<B>, B> Probe<N> for HessianSpectrumProbe<B> {
                 .map(|estimate| about(&quantity::HESSIAN_BOTTOM_EIGENVALUE, estimate)),
         );
         self.warm_start = outcome.eigenpairs.into_iter().next().map(|pair| pair.eigenvector);
-        let probes = self.densities(at)?;
+        let probes = Self::densities(&mut operator, &mut self.random)?;
         let products = (Self::DENSITY_PROBES * Self::DENSITY_PRODUCTS) as u64;
         let mass =
             Self::mean_negative_mass(&probes).with_products(products).over_examples(num_examples).in_mode(at.mode);
         measured.push(Measured::new(&quantity::HESSIAN_NEGATIVE_MASS, mass.clone()));
-        let gradient = self.gradient(at)?;
+        let (_, gradient) = self.objective.loss_and_gradient(at.network, at.layout)?;
+        let gradient = Self::gradient(&mut operator, &gradient)?;
         let num_products = products + gradient.iter().map(|measure| measure.nodes.num_modes() as u64).sum::<u64>();
         self.spectrum = Some(SavedSpectrum {
             kind: SpectrumKind::SpectralDensity,

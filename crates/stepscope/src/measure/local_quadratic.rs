@@ -14,6 +14,7 @@ use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use crate::backend::{Backend, DeviceError};
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::{Batch, Dataset};
+use crate::models::Sharing;
 
 /// Measures, at every step it is scheduled for, how gradient and gradient noise lie along the curvatures.
 ///
@@ -93,7 +94,8 @@ impl<N: BatchLoss<B>, B> Probe<N> for LocalQuadraticProbe<'_, B> {
             .take(self.num_deviations)
             .map(|batch| batch.iter().zip(&gradient).map(|(batch, full)| batch - full).collect())
             .collect();
-        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, Curvature::GaussNewton);
+        let mut operator = CurvatureOperator::new(at.network, &self.objective, at.layout, Curvature::GaussNewton)
+            .sharing(Sharing::default());
         let along_gradient = spectral_measure(&mut operator, &gradient, self.num_products)?.spectrum;
         // A deviation of a batch of b has covariance Σ / b; the measure is that of Σ.
         let share = self.noise.batch_size() as f64 / deviations.len().max(1) as f64;

@@ -18,6 +18,7 @@ use super::probe::{Measured, Probe, ProbeError, ProbePoint};
 use super::statistics::{dot, norm};
 use crate::checkpoint::{State, StateError, Stateful};
 use crate::data::Batch;
+use crate::models::Sharing;
 
 /// λ₁(H), and as many of the next ones as are asked for, on a fixed subset of the training set, with their Ritz residuals; η λ₁, plain and
 /// over the optimizer's own threshold; the gradient's norm and its alignment with the first eigenvector; with a
@@ -42,6 +43,7 @@ pub struct SharpnessProbe<B = Batch> {
     preconditioned_start: Option<Vec<f64>>,
     random: RandomStream,
     pace: Pace,
+    sharing: Sharing,
     num_readings: u64,
     break_even: Option<BreakEvenMeter>,
     cost: Cost,
@@ -89,15 +91,19 @@ impl Pace {
 pub(crate) fn cold_cost(num_examples: usize, num_scouts: usize, pace: Pace) -> Cost {
     let (of_scout, of_all) = match pace.first_products {
         Some(products) => (0, products),
-        None if num_scouts > 0 => (14, 5),
+        None if num_scouts > 0 => (12, 4),
         None => (0, 12),
     };
     Cost::gradients(num_examples) + products_cost(num_scouts, of_scout) + products_cost(num_examples, of_all)
 }
 
-/// Hessian products, with the passes that keep their Krylov basis orthogonal.
+/// Hessian products that share their linearisation, with the passes that keep their Krylov basis orthogonal.
 fn products_cost(num_examples: usize, count: u64) -> Cost {
-    Cost::hessian_products(num_examples) * count as f64 + Cost::passes((count * (10 + 3 * count) / 2) as usize)
+    Cost::products_at_one_point(num_examples, count, 1.0) + basis_cost(count)
+}
+
+fn basis_cost(count: u64) -> Cost {
+    Cost::passes((count * (10 + 3 * count) / 2) as usize)
 }
 
 impl<B> SharpnessProbe<B> {
@@ -131,6 +137,7 @@ impl<B> SharpnessProbe<B> {
             preconditioned_start: None,
             random,
             pace: Pace::FULL,
+            sharing: Sharing::up_to_mebibytes(spec.shared_mebibytes),
             num_readings: 0,
             break_even: None,
             of_eigenpairs: Cost::ZERO,
@@ -205,26 +212,27 @@ impl<B> SharpnessProbe<B> {
         at: &ProbePoint<'_, N>,
         gradient: Option<&[f64]>,
     ) -> Result<(Tracked, Cost), ProbeError> {
-        let operator = |objective| CurvatureOperator::new(at.network, objective, at.layout, self.curvature);
+        let operator =
+            |objective| CurvatureOperator::new(at.network, objective, at.layout, self.curvature).sharing(self.sharing);
         let (mut all, random) = (operator(&self.objective), &mut self.random);
-        let num_examples = self.objective.num_examples();
         let seed = gradient.filter(|gradient| norm(gradient) > 0.0 && self.tracker.is_cold(gradient.len()));
         if let (Some(products), Some(gradient)) = (self.pace.first_products, seed) {
             let mut seeded = self.tracker.clone().with_warm_products(products as usize);
             seeded.restore(vec![gradient.to_vec()], 0);
             let outcome = seeded.measure(&mut all, random)?;
             self.tracker.restore(seeded.vectors().to_vec(), seeded.num_since_cold());
-            let cost = products_cost(num_examples, outcome.num_products);
+            let cost = all.cost_of(outcome.num_products) + basis_cost(outcome.num_products);
             return Ok((Tracked { outcome, num_scout_products: 0 }, cost));
         }
         let Some(scout) = &self.scout else {
             let outcome = self.tracker.measure(&mut all, random)?;
-            let cost = products_cost(num_examples, outcome.num_products);
+            let cost = all.cost_of(outcome.num_products) + basis_cost(outcome.num_products);
             return Ok((Tracked { outcome, num_scout_products: 0 }, cost));
         };
-        let tracked = self.tracker.measure_scouted(&mut all, &mut operator(scout), random)?;
-        let of_scout = products_cost(scout.num_examples(), tracked.num_scout_products);
-        let cost = products_cost(num_examples, tracked.outcome.num_products) + of_scout;
+        let mut some = operator(scout);
+        let tracked = self.tracker.measure_scouted(&mut all, &mut some, random)?;
+        let (of_all, of_scout) = (tracked.outcome.num_products, tracked.num_scout_products);
+        let cost = all.cost_of(of_all) + basis_cost(of_all) + some.cost_of(of_scout) + basis_cost(of_scout);
         Ok((tracked, cost))
     }
 
@@ -252,7 +260,8 @@ impl<B> SharpnessProbe<B> {
             }
             Scaling::Diagonal(diagonal) => at.layout.vector(&diagonal),
         };
-        let hessian = CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature);
+        let hessian =
+            CurvatureOperator::new(at.network, &self.objective, at.layout, self.curvature).sharing(self.sharing);
         let decayed = Affine::new(hessian, 1.0, motion.coupled_decay())?;
         let mut operator = Preconditioned::new(decayed, &diagonal)?;
         let start = match &self.preconditioned_start {

@@ -19,7 +19,7 @@ use crate::measure::{
     FixedBatchesProbe, GradientCovarianceProbe, HalfRateGaugeProbe, HessianSpectrumProbe, LossProbe, NoiseProbe,
     Objective, OneStepProbe, Probe, SharpnessProbe, TwoPointProbe,
 };
-use crate::models::Network;
+use crate::models::{Network, Sharing};
 
 /// The probes of a run, each with its own random stream. Empty where the specification measures nothing.
 pub(super) struct RunProbes<'d, N> {
@@ -142,18 +142,16 @@ impl<'d> Bench<'d, '_> {
                 let examples = self.subset(GAUGE_EXAMPLES)?;
                 Box::new(HalfRateGaugeProbe::new(self.batches("half-rate gauge"), examples, NUM_GAUGE_UPDATES))
             }
-            Instrument::GradientCovariance => Box::new(GradientCovarianceProbe::new(
-                self.subset(u64::MAX)?,
-                measure.max_products,
-                measure.tolerance,
-                self.random("gradient covariance"),
-            )),
-            Instrument::HessianSpectrum => Box::new(HessianSpectrumProbe::new(
-                self.subset(u64::MAX)?,
-                measure.max_products,
-                measure.tolerance,
-                self.random("hessian spectrum"),
-            )),
+            Instrument::GradientCovariance => {
+                let (examples, random) = (self.subset(u64::MAX)?, self.random("gradient covariance"));
+                let probe = GradientCovarianceProbe::new(examples, measure.max_products, measure.tolerance, random);
+                Box::new(probe.sharing(Sharing::up_to_mebibytes(measure.shared_mebibytes)))
+            }
+            Instrument::HessianSpectrum => {
+                let (examples, random) = (self.subset(u64::MAX)?, self.random("hessian spectrum"));
+                let probe = HessianSpectrumProbe::new(examples, measure.max_products, measure.tolerance, random);
+                Box::new(probe.sharing(Sharing::up_to_mebibytes(measure.shared_mebibytes)))
+            }
             Instrument::TwoPoint if is_gauged(self.spec) => Box::new(Steering(self.two_point()?)),
             Instrument::TwoPoint => Box::new(self.two_point()?),
             Instrument::Distance => Box::new(DistanceProbe::new(self.spec.seeds.probe_seed())),

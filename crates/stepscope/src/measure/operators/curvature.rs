@@ -11,6 +11,7 @@ use super::objective::{Objective, accumulate};
 use super::sampled::Draws;
 use super::vector::{dot, norm};
 use crate::data::Batch;
+use crate::measure::cost::Cost;
 use crate::models::{Linearisation, OtherOrder, ParamLayout, Pass, PassFault, Sharing};
 
 /// Which matrix of second derivatives or gradient moments, of the mean loss L = (1/n) Σ ℓ_i with outputs z_i.
@@ -148,6 +149,13 @@ impl<'a, N: BatchLoss<B>, B> CurvatureOperator<'a, N, B> {
     /// Share of what is worth keeping that is kept: 1 where there was room for all of it, 0 before the first product.
     pub fn share_kept(&self) -> f64 {
         self.linearisation.as_ref().map_or(0.0, Linearisation::share)
+    }
+
+    /// What so many products cost that this operator formed.
+    pub(in crate::measure) fn cost_of(&self, num_products: u64) -> Cost {
+        // Other matrices share their values alone, and count as if they did not.
+        let share = if self.curvature == Curvature::Hessian { self.share_kept() } else { 0.0 };
+        Cost::products_at_one_point(self.objective.num_examples(), num_products, share)
     }
 
     /// Which matrix.

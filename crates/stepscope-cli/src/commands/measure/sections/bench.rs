@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use stepscope::backend::Backend;
 use stepscope::data::{Split, probe_subset};
 use stepscope::measure::{Curvature, CurvatureOperator, Objective, Section};
-use stepscope::models::{InMode, Model, ParamLayout, in_precision};
+use stepscope::models::{InMode, Model, ParamLayout, Sharing, in_precision};
 use stepscope::spectral::random::RandomStream;
 use stepscope::spectral::{Lanczos, LanczosConfig, StartVector};
 use stepscope::train::{MeasuredMode, Run};
@@ -115,7 +115,8 @@ impl<'r> Bench<'r> {
                 ("gradient", "down the gradient, in steps of the learning rate", values)
             }
             Direction::Sharpest => {
-                let mut operator = CurvatureOperator::new(view, &self.tracked, layout, Curvature::Hessian);
+                let mut operator =
+                    CurvatureOperator::new(view, &self.tracked, layout, Curvature::Hessian).sharing(Sharing::default());
                 let lanczos = Lanczos::new(LanczosConfig::default());
                 let outcome = lanczos.run(&mut operator, StartVector::Random, &mut random).map_err(Failure::failed)?;
                 let top = outcome.eigenpairs.into_iter().next().map(|pair| pair.eigenvector);
