@@ -34,7 +34,7 @@ KEPT = {"mlp": 2048, "cnn": 512}
 ROUNDS = {"mlp": 11, "cnn": 3}
 # Power iteration on the convolutional network over all examples would take an hour.
 EXAMPLES_FOR_EIGENVALUE = {"mlp": 2048, "cnn": 256}
-MOST_PRODUCTS, STARTS = {"mlp": 80, "cnn": 50}, {"mlp": 10, "cnn": 10}
+MOST_PRODUCTS, STARTS = {"mlp": 80, "cnn": 20}, {"mlp": 10, "cnn": 10}
 
 
 def network(name):
@@ -136,6 +136,7 @@ def costs(name, peer, model, x, y, vector):
     operations = {
         "stepscope gradient": lambda: peer.ask("gradient")[0],
         "stepscope exact Hessian product": lambda: peer.ask("hessian")[0],
+        "stepscope exact Hessian product, later at a shared point": lambda: peer.ask("shared-hessian")[0],
         "stepscope Gauss-Newton product": lambda: peer.ask("gauss-newton")[0],
         "PyTorch gradient": lambda: timed(lambda: gradient(model, params, batches)),
         "curvlinops exact Hessian product": lambda: timed(lambda: exact @ flat),
