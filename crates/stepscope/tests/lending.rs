@@ -3,6 +3,7 @@
 
 mod common;
 
+use burn::module::Module;
 use common::digits;
 use stepscope::backend::Backend;
 use stepscope::data::{Dataset, sampler};
@@ -10,8 +11,8 @@ use stepscope::measure::Objective;
 use stepscope::models::{Model, ParamLayout};
 use stepscope::spectral::random::RandomStream;
 use stepscope::train::{MemorySink, Outcome, Run};
-use stepscope::types::spec::{Instrument, LearningRateSpec, OptimizerMethod, Precision};
-use stepscope::types::{LearningRate, Record, RunSpec, Seeds, TrainingDuration, Uncertainty, quantity};
+use stepscope::types::spec::{Instrument, LearningRateSpec, MeasureMode, Normalisation, OptimizerMethod, Precision};
+use stepscope::types::{LearningRate, Mode, Record, RunSpec, Seeds, TrainingDuration, Uncertainty, quantity};
 
 fn spec(method: OptimizerMethod) -> RunSpec {
     let mut spec = RunSpec::with_learning_rate(LearningRateSpec::Fixed(LearningRate::new(0.1).unwrap()));
@@ -65,6 +66,33 @@ fn a_step_that_was_looked_at_before_it_was_taken_is_the_same_bit_for_bit_under_e
             records.iter().filter(is_rate).count()
         };
         assert_eq!((readings(&with), readings(&without)), (13, 0), "{method}");
+    }
+}
+
+#[test]
+fn with_batch_normalisation_in_its_own_mode_the_step_and_the_running_statistics_are_the_same() {
+    let dataset = digits();
+    let backend = Backend::cpu(Precision::F32);
+    let test = Objective::whole(&dataset.test, dataset.shape, &backend.plain(), backend.dtype());
+    for method in OptimizerMethod::ALL {
+        let mut looked_at = spec(method);
+        looked_at.model.normalisation = Some(Normalisation::Batch);
+        looked_at.measure.mode = MeasureMode::TrainBatch;
+        let mut silent = looked_at.clone();
+        silent.measure.enabled = false;
+        let ((a, with), (b, without)) = (train(&looked_at, &dataset), train(&silent, &dataset));
+        // In evaluation, so by the running statistics, which a pass of a probe would have moved.
+        let loss = |outcome: &Outcome<Model>| test.mean_loss(&Module::no_grad(outcome.network.clone())).unwrap();
+        assert_eq!(loss(&a).to_bits(), loss(&b).to_bits(), "{method}");
+        assert_eq!(of_training(&with), of_training(&without), "{method}");
+        let modes: Vec<Mode> = with
+            .iter()
+            .filter_map(|record| match record {
+                Record::Measurement(m) if m.name == quantity::CRITICAL_LEARNING_RATE.name => Some(m.mode),
+                _ => None,
+            })
+            .collect();
+        assert!(modes.len() == 13 && modes.iter().all(|mode| *mode == Mode::TrainBatch), "{method}: {modes:?}");
     }
 }
 

@@ -84,7 +84,16 @@ pub struct NetworkOracle {
     micro_batch_size: Option<usize>,
     products: Option<DType>,
     narrow_losses: bool,
-    remembered: Option<(u64, f64, ParamTensors)>,
+    remembered: Option<Remembered>,
+}
+
+/// A gradient that was found before its step, and what normalisation layers saw then.
+#[derive(Debug, Clone)]
+struct Remembered {
+    seed: u64,
+    loss: f64,
+    gradient: ParamTensors,
+    statistics: Vec<BatchStatistics>,
 }
 
 impl NetworkOracle {
@@ -114,7 +123,9 @@ impl NetworkOracle {
     /// seed: for the same batch at the same network, where somebody looked at a step before it was taken. Once; any other question
     /// forgets it.
     pub(crate) fn remember(&mut self, seed: u64, loss: f64, gradient: ParamTensors) {
-        self.remembered = Some((seed, loss, gradient));
+        // A step that never asks has seen nothing that its normalisation layers could absorb.
+        let statistics = std::mem::take(&mut self.statistics);
+        self.remembered = Some(Remembered { seed, loss, gradient, statistics });
     }
 
     /// The network that has absorbed what its normalisation layers saw in the last pass with a gradient, part after part.
@@ -153,10 +164,10 @@ impl<N: Network> LossOracle<N, Batch> for NetworkOracle {
     }
 
     fn loss_and_gradient(&mut self, network: &N, batch: &Batch, seed: u64) -> (f64, ParamTensors) {
-        match self.remembered.take() {
-            // With the statistics of that pass, which are still here.
-            Some((own, loss, gradient)) if own == seed => return (loss, gradient),
-            _ => self.statistics.clear(),
+        self.statistics.clear();
+        if let Some(found) = self.remembered.take().filter(|found| found.seed == seed) {
+            self.statistics = found.statistics;
+            return (found.loss, found.gradient);
         }
         let (mut loss, mut gradient) = (0.0, ParamTensors::default());
         for (part, share, seed) in self.parts(batch, seed) {
