@@ -81,7 +81,10 @@ def unflatten(vector, like):
 class Stepscope:
     def __init__(self, path, name, folder):
         self.folder = pathlib.Path(folder)
-        self.process = subprocess.Popen([path, name, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # The program keeps free memory for ten minutes, too.
+        environment = {**os.environ, "MIMALLOC_PURGE_DELAY": "600000"}
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([path, name, folder], env=environment, **pipes)
 
     def ask(self, command):
         self.process.stdin.write(command + "\n")

@@ -69,7 +69,7 @@ struct Case {
     num_operations: usize,
 }
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 4] = [
     Case {
         name: "MLP 784-500-300-10, ReLU",
         kind: ModelKind::Mlp,
@@ -95,8 +95,17 @@ const CASES: [Case; 3] = [
         kind: ModelKind::SimpleCnn,
         activation: Activation::Relu,
         shape: [3, 32, 32],
-        micro_batch: 128,
+        micro_batch: 512,
         rounds: 5,
+        num_operations: 8,
+    },
+    Case {
+        name: "ResNet-20 3x32x32",
+        kind: ModelKind::ResNet20,
+        activation: Activation::Relu,
+        shape: [3, 32, 32],
+        micro_batch: 512,
+        rounds: 3,
         num_operations: 8,
     },
 ];
@@ -120,6 +129,7 @@ fn main() {
     if arguments.iter().any(|argument| argument == "--test") {
         return;
     }
+    keep_free_memory();
     let numbers: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
     if let ([case, operation, examples], true) = (numbers.as_slice(), arguments.iter().any(|a| a == "--peak")) {
         return print_peak(&CASES[*case], *operation, *examples);
@@ -129,6 +139,18 @@ fn main() {
     let is_asked_for = |case: &Case| word.is_none_or(|word| case.name.contains(word.as_str()));
     for (index, case) in CASES.iter().enumerate().filter(|(_, case)| is_asked_for(case)) {
         bench(index, case, examples);
+    }
+}
+
+/// Starts once more with the allocator's setting that the program runs under: what products share is freed and taken again from point to
+/// point.
+fn keep_free_memory() {
+    const SETTING: &str = "MIMALLOC_PURGE_DELAY";
+    #[cfg(unix)]
+    if std::env::var_os(SETTING).is_none() {
+        use std::os::unix::process::CommandExt;
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        let _failed = again.args(std::env::args_os().skip(1)).env(SETTING, "600000").exec();
     }
 }
 

@@ -69,7 +69,7 @@ impl Default for MeasureSpec {
             examples: 1024,
             eigenvalues: 1,
             max_products: 20,
-            shared_mebibytes: 512,
+            shared_mebibytes: 192,
             tolerance: 0.01,
             noise_batches: 64,
             noise_batch_size: batch_size(32),
