@@ -181,20 +181,22 @@ def read(path):
 
 
 def mean_and_error(values):
-    """NaN where fewer than two."""
+    """NaN where there is none; of one value no error."""
     if len(values) < 2:
-        return math.nan, math.nan
+        return (values[0] if values else math.nan), math.nan
     return statistics.mean(values), statistics.stdev(values) / math.sqrt(len(values))
 
 
 def times_of_sgd(times, problem):
     """Times of training over that of plain SGD in the same round, by method."""
     of_problem = [r for r in times if r["problem"] == problem and "training_seconds" in r]
-    plain = {r["seed"]: r["training_seconds"] for r in of_problem if r["method"] in GRID}
-    ratios = {}
+    plain, ratios = {}, {}
     for r in of_problem:
-        if r["seed"] in plain:
-            ratios.setdefault(r["method"], []).append(r["training_seconds"] / plain[r["seed"]])
+        if r["method"] in GRID:
+            plain.setdefault(r["seed"], []).append(r["training_seconds"])
+    for r in of_problem:
+        if r["seed"] in plain and r["method"] not in GRID:
+            ratios.setdefault(r["method"], []).append(r["training_seconds"] / statistics.mean(plain[r["seed"]]))
     return ratios
 
 
@@ -221,9 +223,10 @@ def table(arguments):
         print(f"\n### {problem}\n\n| method | test accuracy, % | test loss | updates | forward | backward | time | finished |")
         print("|---|---|---|---|---|---|---|---|")
         for method, (mean, error), (loss, loss_error), counts, finished in rows:
-            shown = f"{mean:.2f} ± {error:.2f}"
+            shown = f"{mean:.2f}" if math.isnan(error) else f"{mean:.2f} ± {error:.2f}"
             shown = f"**{shown}**" if method == best else shown
-            print(f"| {method} | {shown} | {loss:.3f} ± {loss_error:.3f} | {' | '.join(counts)} | {finished} |")
+            of_loss = f"{loss:.3f}" if math.isnan(loss_error) else f"{loss:.3f} ± {loss_error:.3f}"
+            print(f"| {method} | {shown} | {of_loss} | {' | '.join(counts)} | {finished} |")
 
 
 def settings_of(results, problem, seeds):
