@@ -140,7 +140,8 @@ fn minimum(losses: &[f64]) -> (f64, bool) {
     let [(a, fa), (b, fb), (c, fc)] = [lowest - 1, lowest, lowest + 1].map(|i| (positions[i], losses[i]));
     let (left, right) = ((b - a) * (fb - fc), (b - c) * (fb - fa));
     let vertex = b - 0.5 * ((b - a) * left - (b - c) * right) / (left - right);
-    (if vertex.is_finite() { vertex } else { b }, positions[lowest] > 0.0 && positions[lowest] <= 1.5)
+    let vertex = if vertex.is_finite() { vertex } else { b };
+    (vertex, vertex > 0.0 && vertex <= 1.5)
 }
 
 /// PAL's step on these losses: the parabola through the slope at 0 and the loss at μ.
@@ -268,21 +269,22 @@ fn steps(late: &[Line], rows: &mut Vec<Row>) {
 fn batch_sizes(late: &[Line], rows: &mut Vec<Row>) {
     let quarter = late.len().div_ceil(4).max(1);
     for (index, lines) in late.chunks(quarter).enumerate() {
-        let sizes = [2, 4, 8, 16, lines[0].slopes.len()];
+        let all = lines[0].slopes.len();
+        let sizes: Vec<usize> = [2, 4, 8].into_iter().filter(|size| *size < all).chain([all]).collect();
         let own = mean(&lines.iter().map(Line::own_slope).collect::<Vec<f64>>());
         // Others from a place that moves on from line to line.
         let foreign = |line: &Line, count: usize| {
             let others = line.slopes.iter().cycle().skip(line.own_index + 1).take(line.slopes.len() - 1);
             others.take(count - 1).sum::<f64>()
         };
-        let seen = sizes.map(|size| {
-            mean(&lines.iter().map(|l| (l.own_slope() + foreign(l, size)) / size as f64).collect::<Vec<f64>>()) / own
-        });
-        let ideal = |r: f64| sizes.map(|size| 1.0 / size as f64 + (1.0 - 1.0 / size as f64) * r);
-        let worst = |r: f64| ideal(r).iter().zip(&seen).map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f64::max);
+        let slope = |line: &Line, size: usize| (line.own_slope() + foreign(line, size)) / size as f64;
+        let of_size = |size: usize| mean(&lines.iter().map(|line| slope(line, size)).collect::<Vec<f64>>());
+        let seen: Vec<f64> = sizes.iter().map(|size| of_size(*size) / own).collect();
+        let ideal = |r: f64| sizes.iter().map(move |size| 1.0 / *size as f64 + (1.0 - 1.0 / *size as f64) * r);
+        let worst = |r: f64| ideal(r).zip(&seen).map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f64::max);
         let best =
             (0..=1000).map(|r| f64::from(r) * 1e-3).min_by(|a, b| worst(*a).total_cmp(&worst(*b))).unwrap_or(0.0);
-        let values = seen.into_iter().chain([best, worst(best)]);
+        let values: Vec<f64> = seen.iter().copied().chain([best, worst(best)]).collect();
         let what = format!("slope of {sizes:?} batches over that of the own; r; worst error of the formula");
         rows.push(row(&format!("T10, quarter {}", index + 1), &what, values));
     }
