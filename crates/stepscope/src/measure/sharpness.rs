@@ -87,6 +87,9 @@ impl Pace {
     }
 }
 
+/// Readings after which one starts anew.
+pub(crate) const COLD_EVERY: u64 = 50;
+
 /// What a first reading costs, with a scout over `num_scouts` examples.
 pub(crate) fn cold_cost(num_examples: usize, num_scouts: usize, pace: Pace) -> Cost {
     let (of_scout, of_all) = match pace.first_products {
@@ -107,8 +110,6 @@ fn basis_cost(count: u64) -> Cost {
 }
 
 impl<B> SharpnessProbe<B> {
-    /// Readings after which one starts anew.
-    const COLD_EVERY: u64 = 50;
     /// Vectors that a reading keeps at a time, at most.
     const MAX_BASIS: usize = 40;
     /// The residual, relative to its eigenvalue, up to which an eigenvector is worth starting from.
@@ -128,7 +129,7 @@ impl<B> SharpnessProbe<B> {
             objective,
             scout: None,
             curvature: Curvature::Hessian,
-            tracker: EigenTracker::new(config, Self::COLD_EVERY).kept_up_to(Self::USEFUL),
+            tracker: EigenTracker::new(config, COLD_EVERY).kept_up_to(Self::USEFUL),
             lanczos: Lanczos::new(LanczosConfig {
                 max_products: spec.max_products as usize,
                 tolerance: spec.tolerance,
@@ -156,6 +157,10 @@ impl<B> SharpnessProbe<B> {
     /// The same at that pace.
     pub fn at_pace(mut self, pace: Pace) -> Self {
         self.tracker = self.tracker.with_warm_products(usize::try_from(pace.warm_products).unwrap_or(usize::MAX));
+        if pace != Pace::FULL {
+            // So few products that one reading may end far from an eigenvector and the next go on from there: starting anew is dearer and no better.
+            self.tracker = self.tracker.kept_up_to(f64::INFINITY);
+        }
         self.pace = pace;
         let num_scouts = self.scout.as_ref().map_or(0, Objective::num_examples);
         self.cost = cold_cost(self.objective.num_examples(), num_scouts, pace);

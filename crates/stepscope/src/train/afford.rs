@@ -256,7 +256,9 @@ impl Means {
         let num_examples = plan.num_examples as usize;
         let warm = plan.pace.warm_cost(num_examples, with_break_even);
         let meter = if with_break_even { BreakEvenMeter::cost(num_examples) } else { Cost::ZERO };
-        self.model.worth(Self::cold(plan) + meter) + (num_readings - 1.0) * self.model.worth(warm)
+        let (cold, warm) = (self.model.worth(Self::cold(plan)), self.model.worth(warm));
+        let num_later_cold = ((num_readings - 1.0) / sharpness::COLD_EVERY as f64).floor();
+        cold + self.model.worth(meter) + (num_readings - 1.0) * warm + num_later_cold * (cold - warm).max(0.0)
     }
 
     /// The most examples, and of those the most thorough readings, at which as many as are planned for can be paid; `examples` at most.
