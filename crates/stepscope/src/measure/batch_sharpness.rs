@@ -49,7 +49,12 @@ impl<'a, B> BatchSharpnessProbe<'a, B> {
     }
 
     fn cost_of_one(batches: &BatchSource<'_, B>) -> Cost {
-        Cost::gradients(batches.batch_size()) + Cost::hessian_products(batches.batch_size()) + Cost::passes(5)
+        Self::cost_of_batch(batches.batch_size())
+    }
+
+    /// What one batch costs.
+    pub(crate) fn cost_of_batch(batch_size: usize) -> Cost {
+        Cost::gradients(batch_size) + Cost::hessian_products(batch_size) + Cost::passes(5)
     }
 
     /// gᵀHg/‖g‖² of one fresh batch.

@@ -161,6 +161,8 @@ pub struct CostModel {
     shared_product: f64,
     pass: f64,
     update: f64,
+    /// Bytes that products at one point keep, of an example.
+    kept_bytes: f64,
 }
 
 impl CostModel {
@@ -175,8 +177,18 @@ impl CostModel {
         let pass = layout.pass_along(&vec![1.0; layout.num_params()]);
         let image = Tensor::zeros([1, channels, rows, columns], (device, dtype));
         network.clone().no_grad().logits(Dual::constant(image), &pass);
-        let Multiplications { first, inner, shared } = pass.multiplications();
-        Self::with(layout.num_params() as u64, first, inner).sharing(shared)
+        let Multiplications { first, inner, shared, kept } = pass.multiplications();
+        let model = Self::with(layout.num_params() as u64, first, inner).sharing(shared);
+        Self { kept_bytes: kept as f64 * dtype.size() as f64, ..model }
+    }
+
+    /// The same for planning products over so many examples, which share no more of their linearisation than fits into so many bytes.
+    #[must_use]
+    pub fn with_room_for(mut self, max_bytes: u64, num_examples: u64) -> Self {
+        let wanted = self.kept_bytes * num_examples as f64;
+        let share = if wanted > 0.0 { (max_bytes as f64 / wanted).min(1.0) } else { 1.0 };
+        self.shared_product = self.hessian_product - share * (self.hessian_product - self.shared_product);
+        self
     }
 
     /// The model of a module of which no more is known than its parameters: each is used once an example, in inner layers.
@@ -202,6 +214,7 @@ impl CostModel {
             shared_product: of(3.0, 8.0),
             pass: Self::PASS * params / gradient,
             update: Self::UPDATE * params / gradient,
+            kept_bytes: 0.0,
         }
     }
 
@@ -234,6 +247,11 @@ mod tests {
     use stepscope_spectral::random::RandomStream;
     use stepscope_types::spec::{ModelKind, ModelSpec, Precision};
 
+    /// With what products keep left out, which `with` does not know.
+    fn counted(kind: ModelKind, shape: [usize; 3]) -> CostModel {
+        CostModel { kept_bytes: 0.0, ..model(kind, shape) }
+    }
+
     fn model(kind: ModelKind, shape: [usize; 3]) -> CostModel {
         let backend = Backend::cpu(Precision::F32);
         let spec = ModelSpec { kind, ..ModelSpec::default() };
@@ -247,12 +265,12 @@ mod tests {
         let dense = CostModel::with(784 * 128 + 128 + 128 * 64 + 64 + 640 + 10, 784 * 128, 128 * 64 + 640)
             // Of the last layer, whose inputs' gradients take ten multiplications a number, the values alone.
             .sharing(784 * 128 + 2 * 128 * 64 + 640);
-        assert_eq!(model(ModelKind::Mlp, [1, 28, 28]), dense);
+        assert_eq!(counted(ModelKind::Mlp, [1, 28, 28]), dense);
         // 3x32x32, the convolutions of 32, 32, 64 and 64 channels, then 2304-128-10.
         let (first, inner) = (1024 * 27 * 32, 900 * 288 * 32 + 225 * 288 * 64 + 169 * 576 * 64 + 2304 * 128 + 1280);
         // Nothing of the first layer, whose outputs take 27 multiplications a number.
         let convolutional = CostModel::with(361_898, first, inner).sharing(2 * inner - 1280);
-        assert_eq!(model(ModelKind::SimpleCnn, [3, 32, 32]), convolutional);
+        assert_eq!(counted(ModelKind::SimpleCnn, [3, 32, 32]), convolutional);
         let worth = |model: CostModel, cost| model.worth(cost);
         assert!(worth(dense, Cost::hessian_products(1)) < 1.8, "most of it is the first layer");
         assert!(worth(convolutional, Cost::hessian_products(1)) > 2.6);
@@ -261,6 +279,19 @@ mod tests {
         // The dense network uses a weight once an example, the convolutional one many times.
         let of_a_pass = |model| worth(model, Cost::passes(1));
         assert!(of_a_pass(dense) > 40.0 * of_a_pass(convolutional));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_planned_to_be_shared() {
+        let convolutional = model(ModelKind::SimpleCnn, [3, 32, 32]);
+        let [alone, shared] = [Cost::hessian_products(1), Cost::shared_products(1)];
+        let worth = |mebibytes: u64, cost| convolutional.with_room_for(mebibytes << 20, 1024).worth(cost);
+        assert!((worth(0, shared) - worth(0, alone)).abs() < 1e-12);
+        assert!((worth(1 << 20, shared) - convolutional.worth(shared)).abs() < 1e-12);
+        assert!(worth(0, shared) > worth(192, shared) && worth(192, shared) > worth(1 << 20, shared));
+        // Half of the room, half of the gain.
+        let gain = |mebibytes| worth(0, shared) - worth(mebibytes, shared);
+        assert!((gain(64) - 2.0 * gain(32)).abs() < 1e-9);
     }
 
     #[test]

@@ -66,7 +66,9 @@ impl<'a, B> CriticalSharpnessProbe<'a, B> {
 
     /// What a first reading is expected to cost, on a batch that nobody lends.
     pub(crate) fn first_cost(batch_size: usize, num_examples: usize) -> Cost {
-        Cost::gradients(batch_size) + Self::cost_along(batch_size, 3) + Self::cost_of_raising(num_examples)
+        // The first search knows nothing and may take all its evaluations.
+        let raising = Cost::forwards(num_examples) * (Crossing::MAX_EVALUATIONS + 1) as f64;
+        Cost::gradients(batch_size) + Self::cost_along(batch_size, 4) + raising
     }
 
     /// What α* costs: about seven forward passes of the probe examples.

@@ -53,6 +53,8 @@ pub struct Multiplications {
     pub inner: u64,
     /// Those that an exact Hessian product need not repeat where it shares its linearisation ([`Sharing`]).
     pub shared: u64,
+    /// Numbers that are kept for that.
+    pub kept: u64,
 }
 
 /// What parameters' tangents are in a pass at other weights than the network's.
@@ -301,8 +303,12 @@ impl Pass {
         let place = if is_inner { &mut counted.inner } else { &mut counted.first };
         *place += multiplications as u64;
         let [of_output, of_input] = by_number.map(|multiplications| multiplications >= Sharing::WORTH_KEEPING);
-        let num_shared = usize::from(of_output) + usize::from(is_inner && of_input);
-        counted.shared += (num_shared * multiplications) as u64;
+        let [by_output, by_input] = by_number.map(|multiplications| multiplications.max(1));
+        let shared = [(of_output, by_output), (is_inner && of_input, by_input)];
+        for (_, by_number) in shared.into_iter().filter(|(is_shared, _)| *is_shared) {
+            counted.shared += multiplications as u64;
+            counted.kept += (multiplications / by_number) as u64;
+        }
     }
 
     /// Takes over what a clone of this pass has seen since, and before.

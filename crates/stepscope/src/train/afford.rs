@@ -9,7 +9,8 @@ use super::budget::{Budget, Claim};
 use super::plan::Plan;
 use super::probes::{CRITICAL_EXAMPLES, RAISING_EVERY};
 use crate::data::Batch;
-use crate::measure::{BreakEvenMeter, Cost, CostModel, CriticalSharpnessProbe, Pace, sharpness};
+use crate::measure::{BatchSharpnessProbe, BreakEvenMeter, Cost, CostModel, CriticalSharpnessProbe, Pace, sharpness};
+use crate::models::Sharing;
 
 /// The shares of a run's budget, known before it starts: from them follows how many examples each probe looks at, so that dear ones
 /// read less exactly rather than never.
@@ -90,7 +91,7 @@ impl Means {
     /// The same for the critical rate: 100 steps of 128.
     const CRITICAL_WITHIN: f64 = 12_800.0;
     /// Most of a budget that these two are promised where there are others.
-    const PROMISED: f64 = 0.95;
+    const PROMISED: f64 = 0.96;
     /// Readings of the sharpness that even a short run should have.
     const FEWEST_READINGS: f64 = 5.0;
 
@@ -107,6 +108,8 @@ impl Means {
             every: [plan.measure_every, (plan.measure_every / 5).max(1)],
             lends,
         };
+        let model = model
+            .with_room_for(Sharing::up_to_mebibytes(spec.measure.shared_mebibytes).max_bytes, spec.measure.examples);
         Self::new(&chosen, spec.measure.chosen_budget(), spec.measure.examples, run, model)
     }
 
@@ -296,6 +299,13 @@ impl Means {
         [train, test].map(|count| ((count as f64 * part) as usize).max(Self::FEWEST as usize).min(count))
     }
 
+    /// Batches that a reading of the batch sharpness may draw: `most`, or so many that one reading can be paid, and no fewer than 8.
+    pub(super) fn sharpness_batches(&self, most: usize, batch_size: usize) -> usize {
+        let batch = self.model.worth(BatchSharpnessProbe::<Batch>::cost_of_batch(batch_size));
+        let affordable = self.share(Instrument::BatchSharpness) / batch;
+        (affordable as usize).clamp(BatchSharpnessProbe::<Batch>::MIN_BATCHES, most)
+    }
+
     /// Batches of the gradient noise: `most`, or so many that five readings can be paid, and no fewer than 8.
     pub(super) fn noise_batches(&self, most: u64, batch: Cost) -> u64 {
         let affordable = self.share(Instrument::GradientNoise) / (5.0 * self.model.worth(batch));
@@ -388,5 +398,10 @@ mod tests {
         assert_eq!(means(10, "1%", &USUAL).losses(all), [128, 128]);
         assert_eq!(means(10, "1%", &USUAL).losses([100, 50]), [100, 50]);
         assert_eq!(means(10, "1%", &USUAL).noise_batches(64, Cost::gradients(32)), 8);
+        let batches = |budget| means(1000, budget, &[Instrument::Loss, Instrument::BatchSharpness]);
+        // A batch costs 128 gradients and 128 products of 8/3, and next to nothing for its passes; half of 5 % are 3104.
+        assert_eq!(batches("5%").sharpness_batches(64, 128), 8);
+        assert_eq!(batches("20%").sharpness_batches(64, 128), 12_416 / 470);
+        assert_eq!(batches("500%").sharpness_batches(64, 128), 64);
     }
 }

@@ -124,11 +124,11 @@ impl<'d> Bench<'d, '_> {
                     false => Box::new(probe),
                 }
             }
-            Instrument::BatchSharpness => Box::new(BatchSharpnessProbe::new(
-                self.batches("batch sharpness"),
-                MAX_SHARPNESS_BATCHES,
-                BATCH_SHARPNESS_TOLERANCE,
-            )),
+            Instrument::BatchSharpness => {
+                let batches = self.batches("batch sharpness");
+                let most = self.means.sharpness_batches(MAX_SHARPNESS_BATCHES, batches.batch_size());
+                Box::new(BatchSharpnessProbe::new(batches, most, BATCH_SHARPNESS_TOLERANCE))
+            }
             Instrument::FixedBatches => Box::new(FixedBatchesProbe::new(
                 self.batches("fixed batches"),
                 NUM_FIXED_BATCHES,
