@@ -64,6 +64,18 @@ pub(super) fn changed<E: FlexFloat>(
     E::tensor(new(E::read(&tensor)), &tensor.shape().to_vec())
 }
 
+/// The same with the numbers of another tensor of this shape.
+pub(super) fn changed_by<E: FlexFloat>(
+    tensor: FlexTensor,
+    other: FlexTensor,
+    change: impl FnOnce(&mut [E], &[E]),
+    new: impl FnOnce(&[E], &[E]) -> Vec<E>,
+) -> FlexTensor {
+    let other = ready::<E>(other);
+    let other = E::read(&other);
+    changed::<E>(tensor, |values| change(values, other), |values| new(values, other))
+}
+
 /// The channels of `[batch, channels, ...]`.
 pub(super) fn layout(tensor: &FlexTensor) -> Channels {
     let shape = tensor.shape().to_vec();

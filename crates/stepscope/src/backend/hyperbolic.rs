@@ -11,7 +11,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, backend_extension};
 use stepscope_kernels as kernels;
 
-use super::flex_float::{FlexFloat, changed, in_float_of, ready};
+use super::flex_float::{FlexFloat, changed, changed_by, in_float_of, ready};
 use super::graph::record;
 use super::is_ours;
 
@@ -50,11 +50,7 @@ impl HyperbolicOps for Flex {
     }
 
     fn tanh_slope(v: FlexTensor, y: FlexTensor) -> FlexTensor {
-        in_float_of!(v, E => {
-            let y = ready::<E>(y);
-            let y = E::read(&y);
-            changed::<E>(v, |v| kernels::tanh_slope_in_place(v, y), |v| kernels::tanh_slope(v, y))
-        })
+        in_float_of!(v, E => changed_by::<E>(v, y, kernels::tanh_slope_in_place, kernels::tanh_slope))
     }
 
     fn tanh_bend(g: FlexTensor, v: FlexTensor, y: FlexTensor) -> FlexTensor {

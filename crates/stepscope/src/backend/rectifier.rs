@@ -11,7 +11,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::activation;
 use stepscope_kernels as kernels;
 
-use super::flex_float::{FlexFloat, changed, in_float_of, ready};
+use super::flex_float::{changed, changed_by, in_float_of};
 use super::graph::record;
 use super::is_ours;
 
@@ -58,19 +58,11 @@ impl RectifierOps for Flex {
     }
 
     fn rectify_sum(a: FlexTensor, b: FlexTensor) -> FlexTensor {
-        in_float_of!(a, E => {
-            let b = ready::<E>(b);
-            let b = E::read(&b);
-            changed::<E>(a, |a| kernels::rectify_sum(a, b), |a| kernels::rectified_sum(a, b))
-        })
+        in_float_of!(a, E => changed_by::<E>(a, b, kernels::rectify_sum, kernels::rectified_sum))
     }
 
     fn gate(x: FlexTensor, y: FlexTensor) -> FlexTensor {
-        in_float_of!(x, E => {
-            let y = ready::<E>(y);
-            let y = E::read(&y);
-            changed::<E>(x, |x| kernels::gate(x, y), |x| kernels::gated(x, y))
-        })
+        in_float_of!(x, E => changed_by::<E>(x, y, kernels::gate, kernels::gated))
     }
 }
 
