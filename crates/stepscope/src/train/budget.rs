@@ -403,10 +403,12 @@ mod tests {
     #[test]
     fn a_promised_reading_that_cannot_be_paid_when_it_is_due_comes_as_soon_as_it_can() {
         // A twentieth too little: every reading but the first is later by more, until one of the forty is gone.
-        let (_, most, readings) = run(&[("often", 25, 6, Claim::Promised(39.0 * 6.0 / 485.0))]);
+        let (budget, most, readings) = run(&[("often", 25, 6, Claim::Promised(39.0 * 6.0 / 485.0))]);
         let steps: Vec<u64> = readings.iter().map(|(_, step)| *step).collect();
         let widest = steps.windows(2).map(|pair| pair[1] - pair[0]).max();
         assert!(most <= 1.0 && steps.len() == 39 && widest < Some(30), "{steps:?}");
+        // Waiting is no further reading.
+        assert_eq!(budget.left_out().first().map(|left_out| left_out.num_due), Some(41));
     }
 
     #[test]
